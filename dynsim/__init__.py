@@ -1,0 +1,70 @@
+"""The dynamics of stochastic optimization: chains, their SDE limits, stationary densities and stable step sizes."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RR",
+    "SDE",
+    "SGD",
+    "Density",
+    "MarkovChain",
+    "Problem",
+    "StepSizeRange",
+    "Trajectories",
+    "errors",
+    "integrate",
+    "iterate",
+    "markov_chain",
+    "problems",
+    "sampling",
+    "sde_limit",
+    "stationary_density",
+    "step_size_range",
+    "theory",
+]
+
+if TYPE_CHECKING:
+    from dynsim import errors, problems, sampling, theory
+    from dynsim.chain import iterate
+    from dynsim.methods import RR, SGD
+    from dynsim.problems import Problem
+    from dynsim.results import Density, StepSizeRange, Trajectories
+    from dynsim.sde import SDE, integrate, sde_limit
+    from dynsim.stability import step_size_range
+    from dynsim.stationary import MarkovChain, markov_chain, stationary_density
+
+# Where each name lives: imported at its first use, so that `import dynsim` takes no time (PEP 562).
+_HOME = {
+    "RR": "methods",
+    "SDE": "sde",
+    "SGD": "methods",
+    "Density": "results",
+    "MarkovChain": "stationary",
+    "Problem": "problems",
+    "StepSizeRange": "results",
+    "Trajectories": "results",
+    "integrate": "sde",
+    "iterate": "chain",
+    "markov_chain": "stationary",
+    "sde_limit": "sde",
+    "stationary_density": "stationary",
+    "step_size_range": "stability",
+}
+
+
+def __getattr__(name):
+    if name in _HOME:
+        value = getattr(import_module(f"dynsim.{_HOME[name]}"), name)
+    elif name in __all__:
+        value = import_module(f"dynsim.{name}")
+    else:
+        raise AttributeError(f"module 'dynsim' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*__all__, "__version__"])

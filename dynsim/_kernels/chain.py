@@ -1,0 +1,53 @@
+"""The discrete chain θ ← θ − η_k (a_n/p_n) ∇l_n(θ), AY (3.2) and (3.5), for blocks of paths."""
+
+import numpy as np
+
+from dynsim._kernels.draw import draw_by_proportions, draw_fixed
+from dynsim._kernels.fields import GRADIENTS, PROPORTIONS
+from dynsim._kernels.jit import BLOCK, BLOCKS, INTS, KEY, SAVES, VECTOR, function_pointer, kernel
+from dynsim._kernels.threefry import fill_uniforms
+from numba import types
+
+# span: what part of which paths this call computes; the same layout for every time loop
+FIRST_PATH, FIRST_STEP, LAST_STEP, SAVE_EVERY, FIXED = 0, 1, 2, 3, 4
+
+
+@kernel(
+    types.void(
+        function_pointer(*GRADIENTS), function_pointer(*PROPORTIONS), VECTOR, BLOCK, VECTOR, BLOCKS, INTS, KEY, SAVES
+    )
+)
+def advance_chain(gradients, proportions, params, table, step_sizes, x, span, key, out):
+    """Steps span[1] ≤ k < span[2] of blocks x (blocks, d, W), in place; every span[3]-th state into out.
+
+    span[4] says whether the proportions are the fixed ones of ``table`` or those of the field ``proportions``.
+    """
+    first, last, save_every, fixed = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY], span[FIXED] != 0
+    n_blocks, dim, width = x.shape
+    u = np.empty((2, width))
+    p = np.empty((1 if fixed else table.shape[1], width))
+    g = np.empty((dim, width))
+    scale = np.empty(width)
+    total = np.empty(width)
+    term = np.empty(width, dtype=np.int64)
+    for b in range(n_blocks):
+        theta = x[b]
+        path = span[FIRST_PATH] + b * width
+        for pair in range(first >> 1, (last + 1) >> 1):
+            fill_uniforms(key, path, pair, 0, u[0], u[1])
+            for half in range(2):
+                k = 2 * pair + half
+                if k < first or k >= last:
+                    continue
+                if fixed:
+                    draw_fixed(u[half], table, term, scale)
+                else:
+                    proportions(theta, params, table[0], p)
+                    draw_by_proportions(u[half], p, table, term, scale, total)
+                gradients(theta, params, term, g)
+                eta = step_sizes[k - first]
+                for j in range(dim):
+                    for i in range(width):
+                        theta[j, i] -= eta * scale[i] * g[j, i]
+                if (k + 1) % save_every == 0:
+                    out[b, (k + 1) // save_every - first // save_every - 1] = theta

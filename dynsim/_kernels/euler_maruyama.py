@@ -1,0 +1,43 @@
+"""Euler–Maruyama, X ← X + μ(t, X) h + σ(t, X) ΔW (Itô), for blocks of paths."""
+
+import numpy as np
+
+from dynsim._kernels.chain import FIRST_PATH, FIRST_STEP, LAST_STEP, SAVE_EVERY
+from dynsim._kernels.fields import DIFFUSION, DRIFT
+from dynsim._kernels.jit import BLOCKS, FLOAT, INT, INTS, KEY, SAVES, VECTOR, function_pointer, kernel
+from dynsim._kernels.threefry import fill_normals
+from numba import types
+
+
+@kernel(
+    types.void(
+        function_pointer(*DRIFT), function_pointer(*DIFFUSION), VECTOR, FLOAT, INT, BLOCKS, INTS, KEY, SAVES
+    )
+)
+def advance_euler_maruyama(drift, diffusion, params, h, noise_dim, x, span, key, out):
+    """Steps span[1] ≤ k < span[2] of blocks x (blocks, d, W), in place; every span[3]-th state into out."""
+    first, last, save_every = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY]
+    n_blocks, dim, width = x.shape
+    sqrt_h = np.sqrt(h)
+    dw = np.empty((2, noise_dim, width))
+    y = np.empty((dim, width))
+    for b in range(n_blocks):
+        state = x[b]
+        path = span[FIRST_PATH] + b * width
+        for pair in range(first >> 1, (last + 1) >> 1):
+            for c in range(noise_dim):
+                fill_normals(key, path, pair, c, sqrt_h, dw[0, c], dw[1, c])
+            for half in range(2):
+                k = 2 * pair + half
+                if k < first or k >= last:
+                    continue
+                drift(k * h, state, params, y)
+                for j in range(dim):
+                    for i in range(width):
+                        y[j, i] = state[j, i] + h * y[j, i]
+                diffusion(k * h, state, dw[half], params, y)
+                for j in range(dim):
+                    for i in range(width):
+                        state[j, i] = y[j, i]
+                if (k + 1) % save_every == 0:
+                    out[b, (k + 1) // save_every - first // save_every - 1] = state

@@ -1,0 +1,108 @@
+"""How kernels are compiled: one decorator, the array types, and three operations that Python cannot spell."""
+
+import warnings
+
+import numba
+import numpy as np
+from numba import types
+from numba.core import config
+from numba.core.errors import NumbaExperimentalFeatureWarning
+from numba.extending import intrinsic, register_jitable
+from numba.np.arrayobj import make_array, populate_array
+
+# Kernels take fields as first-class functions, which Numba calls experimental; tests/test_kernels pins what is used.
+warnings.filterwarnings("ignore", category=NumbaExperimentalFeatureWarning)
+
+INT = types.int64
+UINT = types.uint64
+FLOAT = types.float64
+VECTOR = FLOAT[::1]  # (n,)
+INTS = INT[::1]
+BLOCK = FLOAT[:, ::1]  # (rows, lanes)
+BLOCKS = FLOAT[:, :, ::1]  # (blocks, rows, lanes)
+SAVES = FLOAT[:, :, :, ::1]  # (blocks, saves, rows, lanes)
+KEY = UINT[::1]  # (2,)
+
+# "contract" lets a·b + c be rounded once. No flag that assumes finite numbers: a NaN must stay a NaN.
+_FASTMATH = frozenset({"contract"})
+
+
+def kernel(signature, *, cache=True):
+    """Compile for one explicit signature, without the GIL, into the disk cache."""
+    return numba.njit(signature, error_model="numpy", fastmath=set(_FASTMATH), nogil=True, cache=cache)
+
+
+def kernel_of(formula, signature, *, cache):
+    """Like :func:`kernel`, for a function made by a factory from one formula: named after it before it is compiled.
+
+    Numba names compiled code by the function's qualified name and a count that starts anew in each process. Two
+    products of one factory, cached by different processes, could thus share a name, and a third process that loads
+    both would run one in place of the other.
+    """
+
+    def compile_named(function):
+        function.__qualname__ = f"{function.__qualname__}[{formula.__module__}.{formula.__qualname__}]"
+        return kernel(signature, cache=cache)(function)
+
+    return compile_named
+
+
+def function_pointer(*arguments):
+    """The type of a compiled function that returns nothing, passed to a kernel as an argument."""
+    return types.FunctionType(types.void(*arguments))
+
+
+formula = register_jitable  # marks a plain Python function that kernels may call and inline
+
+
+@intrinsic
+def float_from_bits(typing_context, bits):
+    """The float64 with these 64 bits."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(FLOAT))
+
+    return FLOAT(UINT), generate
+
+
+@intrinsic
+def bits_from_float(typing_context, value):
+    """The 64 bits of a float64."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(UINT))
+
+    return UINT(FLOAT), generate
+
+
+@intrinsic
+def column(typing_context, block, i):
+    """``block[:, i]`` without a reference count, which would keep the loop over lanes from becoming SIMD code."""
+    view = types.Array(FLOAT, 1, "A")
+
+    def generate(context, builder, signature, arguments):
+        source = make_array(signature.args[0])(context, builder, arguments[0])
+        target = make_array(view)(context, builder)
+        populate_array(
+            target,
+            data=builder.gep(source.data, [arguments[1]]),
+            shape=[builder.extract_value(source.shape, 0)],
+            strides=[builder.extract_value(source.strides, 0)],
+            itemsize=source.itemsize,
+            meminfo=None,
+        )
+        return target._getvalue()
+
+    return view(block, i), generate
+
+
+if config.DISABLE_JIT:  # the same operations for NUMBA_DISABLE_JIT=1
+
+    def float_from_bits(bits):
+        return np.uint64(bits).view(np.float64)
+
+    def bits_from_float(value):
+        return np.float64(value).view(np.uint64)
+
+    def column(block, i):
+        return block[:, i]

@@ -1,0 +1,120 @@
+"""The discrete chain."""
+
+import numpy as np
+
+from dynsim import _check
+from dynsim._ensemble import Plan, run_ensemble, saved_steps
+from dynsim._random import seed_and_key
+from dynsim.methods import SGD
+from dynsim.problems import Problem
+from dynsim.results import Trajectories
+
+
+def iterate(
+    problem,
+    method,
+    x0,
+    *,
+    n_steps,
+    n_paths=1,
+    rng=None,
+    save_every=1,
+    threads=None,
+    block_width=None,
+    chunk_steps=None,
+    progress=False,
+) -> Trajectories:
+    """Run a stochastic optimization method: θ_{k+1} = θ_k − η (a_n/p_n) ∇l_n(θ_k), n drawn with probability p_n(θ_k).
+
+    AY (3.2) for ``SGD``, AY (3.5) for ``RR``. Each path draws its terms from its own counter-based random numbers, a
+    function of the seed, the path's number and the step alone: the first paths of a larger ensemble are those of a
+    smaller one, and two methods given the same ``rng`` are driven by the same numbers.
+
+    Parameters
+    ----------
+    problem : Problem
+    method : SGD
+    x0 : array_like
+        Start: a scalar, (dim,) or (n_paths, dim).
+    n_steps : int
+        Number of steps.
+    n_paths : int, optional
+        Number of independent paths.
+    rng : int, SeedSequence, Generator or None, optional
+        Source of randomness (SPEC 7). The seed that was used is in ``result.settings["seed"]``.
+    save_every : int or None, optional
+        Keep every so many-th step, and always the first and the last; None keeps these two only.
+    threads : int, optional
+        Threads to use, all cores by default.
+    block_width, chunk_steps : int, optional
+        Paths per block and steps per chunk, tuned by default. Like ``threads``, they change no result.
+    progress : bool, optional
+        Show a progress bar, if in a terminal.
+
+    Returns
+    -------
+    Trajectories
+        ``x`` of shape (n_paths, n_saved, dim), ``t`` the step numbers.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of its range.
+    TooLarge
+        If the result would not fit in memory.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> problem = ds.problems.two_valleys()
+    >>> ds.iterate(problem, ds.RR(step_size=0.04), x0=0.25, n_steps=100, n_paths=3, rng=0).x.shape
+    (3, 101, 1)
+    """
+    _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
+    _check.instance("method", method, SGD, "a method, such as SGD(step_size=0.04)")
+    n_steps, n_paths = _check.count("n_steps", n_steps), _check.count("n_paths", n_paths)
+    if save_every is not None:
+        save_every = _check.count("save_every", save_every)
+    start = _check.start("x0", x0, n_paths, problem.dim)
+    seed, key = seed_and_key(rng)
+    proportions = method.sampling.proportions(problem)
+    rows = max(problem.dim, 1 if proportions is not None else problem.n_terms)
+    plan = Plan.make(
+        n_paths, rows, threads=threads, block_width=block_width, chunk_steps=chunk_steps, progress=progress
+    )
+    advance = _chain(problem, method, proportions, key)
+    x, diverged = run_ensemble(advance, start, n_steps, save_every, plan)
+    settings = {
+        "problem": problem.name,
+        "method": repr(method),
+        "n_steps": n_steps,
+        "n_paths": n_paths,
+        "save_every": save_every,
+        "seed": seed,
+    }
+    return Trajectories(x, saved_steps(n_steps, save_every), np.where(diverged < 0, np.inf, diverged), settings)
+
+
+def _chain(problem, method, proportions, key):
+    from dynsim._kernels.chain import advance_chain
+    from dynsim._kernels.fields import no_proportions
+
+    fixed = proportions is not None
+    field = no_proportions if fixed else method.sampling.proportions_field(problem)
+    table = _draw_table(problem.weights, proportions if fixed else problem.weights)
+
+    def advance(blocks, first_path, first, last, save_every, saves):
+        span = np.array([first_path, first, last, save_every, fixed])
+        step_sizes = np.full(last - first, method.step_size)
+        advance_chain(problem.gradients_field, field, problem.params, table, step_sizes, blocks, span, key, saves)
+
+    return advance
+
+
+def _draw_table(weights, proportions):
+    """Rows WEIGHTS, REWEIGHTING, CUMULATIVE and GUIDE of the kernels' table for fixed proportions."""
+    n = weights.size
+    cumulative = np.cumsum(proportions)
+    cumulative[-1] = 1.0
+    guide = np.searchsorted(cumulative, np.arange(n) / n, side="right")
+    return np.stack([weights, weights / proportions, cumulative, guide.astype(np.float64)])

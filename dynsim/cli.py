@@ -1,0 +1,148 @@
+"""The command line: ``dynsim compare``, ``dynsim problems``."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from dynsim import __version__
+from dynsim.errors import ArgumentError, DynsimError
+
+_USAGE, _INTERRUPTED = 2, 130
+_FORMATS = ("png", "svg", "pdf")
+_PROBLEMS = {"two-valleys": "a flat local minimum at -1 and a sharp global one at 1/K, AY §2.1 (--a1, --eps, --K)"}
+
+
+def main(argv=None) -> int:
+    """Run the command line and return its exit code: 0, 2 for bad input, 130 for Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except DynsimError as error:
+        print(f"dynsim: {error}", file=sys.stderr)
+        return _USAGE
+    except KeyboardInterrupt:
+        print("dynsim: stopped, nothing written", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader, `head` say, has seen enough; Python must not complain when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="dynsim", description="Where does stochastic gradient descent end up, and for which step sizes?"
+    )
+    parser.add_argument("--version", action="version", version=f"dynsim {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    listing = commands.add_parser("problems", help="list the problems, data sets and losses there are")
+    listing.set_defaults(run=_list_problems)
+    compare = commands.add_parser(
+        "compare",
+        help="run SGD beside RR: trajectories, where each ends up, which step sizes hold",
+        description="Run SGD beside RR on a problem or a data set; print a table, write a picture and the numbers.",
+    )
+    compare.set_defaults(run=_compare)
+    compare.add_argument("problem", nargs="?", metavar="PROBLEM", help="a problem: " + ", ".join(_PROBLEMS))
+    data = compare.add_argument_group("data instead of a problem")
+    data.add_argument("--data", metavar="FILE.csv", help="a CSV file with a line of names, or stars-cyg, stackloss")
+    data.add_argument("--target", metavar="COLUMN", help="the column to be explained by the others")
+    data.add_argument("--loss", help="square or welsch (default: welsch)")
+    run = compare.add_argument_group("the run")
+    run.add_argument("--step-size", type=float, metavar="η", help="default: 0.04 for a problem, 0.1 for data")
+    run.add_argument("--n-paths", type=int, default=2000, metavar="N", help="independent paths (default: 2000)")
+    run.add_argument("--n-steps", type=int, default=5000, metavar="N", help="steps of each (default: 5000)")
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same numbers (default: 0)")
+    run.add_argument("--threads", type=int, metavar="N", help="default: all cores; changes no number")
+    out = compare.add_argument_group("output")
+    out.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results")
+    out.add_argument("--format", choices=_FORMATS, default="png", help="of the picture (default: png)")
+    valleys = compare.add_argument_group("two-valleys")
+    valleys.add_argument("--a1", type=float, help="weight of the flat group (default: 0.4)")
+    valleys.add_argument("--eps", type=float, help="slope outside its own valley (default: 0.1)")
+    valleys.add_argument("--K", type=float, help="slope of the sharp group (default: 5)")
+    valleys.add_argument("--x0", type=float, help="start (default: 1.25 times the global minimum)")
+    return parser
+
+
+def _list_problems(arguments):
+    from dynsim.problems import data_sets
+    from dynsim.problems.linear_model import LOSSES
+
+    print("problems (dynsim compare PROBLEM):")
+    _print_names(_PROBLEMS)
+    print("data sets (dynsim compare --data NAME):")
+    _print_names(data_sets())
+    print(f"losses (--loss): {', '.join(LOSSES)}")
+    return 0
+
+
+def _print_names(names):
+    for name, line in names.items():
+        print(f"  {name:<12} {line}")
+
+
+def _compare(arguments):
+    if (arguments.problem is None) == (arguments.data is None):
+        raise ArgumentError("give either a problem (dynsim problems lists them) or --data, and not both")
+    make, name = (_on_valleys, arguments.problem) if arguments.data is None else (_on_data, Path(arguments.data).stem)
+    comparison_of = make(arguments)  # checks the input
+    _check_writable(arguments.out)
+    comparison = comparison_of()
+    picture = arguments.out / f"compare-{name}.{arguments.format}"
+    numbers = arguments.out / f"compare-{name}.json"
+    comparison.draw().savefig(picture, dpi=150)
+    numbers.write_text(json.dumps(comparison.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    print(f"{comparison.table()}\n\nwrote {picture} and {numbers}")
+    return 0
+
+
+def _run_options(arguments, step_size):
+    return {
+        "step_size": step_size if arguments.step_size is None else arguments.step_size,
+        "n_steps": arguments.n_steps,
+        "n_paths": arguments.n_paths,
+        "rng": arguments.seed,
+        "threads": arguments.threads,
+        "progress": True,
+    }
+
+
+def _on_valleys(arguments):
+    from dynsim import _check
+    from dynsim.compare import compare_on_valleys
+    from dynsim.problems import two_valleys
+
+    _check.choice("PROBLEM", arguments.problem, _PROBLEMS)
+    _refuse_given(arguments, ("target", "loss"), "goes with --data")
+    given = {name: getattr(arguments, name) for name in ("a1", "eps", "K") if getattr(arguments, name) is not None}
+    problem = two_valleys(**given)
+    return lambda: compare_on_valleys(problem, x0=arguments.x0, **_run_options(arguments, 0.04))
+
+
+def _on_data(arguments):
+    from dynsim.compare import compare_on_data
+    from dynsim.problems import linear_model, load_data
+
+    _refuse_given(arguments, ("a1", "eps", "K", "x0"), "goes with two-valleys")
+    data = load_data(arguments.data, arguments.target)
+    problem = linear_model(data.X, data.y, arguments.loss or "welsch", intercept=True, standardize=True)
+    return lambda: compare_on_data(problem, data, **_run_options(arguments, 0.1))
+
+
+def _refuse_given(arguments, names, reason):
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise ArgumentError(f"--{name} {reason}")
+
+
+def _check_writable(folder):
+    """Refuse before the run what could not be written after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".dynsim"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ArgumentError(f"--out {folder} cannot be written: {error.strerror}") from None

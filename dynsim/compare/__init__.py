@@ -1,0 +1,6 @@
+"""The main job: one problem, one step size, several schemes side by side, as numbers and as a picture."""
+
+from dynsim.compare.data import DataComparison, compare_on_data
+from dynsim.compare.valleys import ValleyComparison, compare_on_valleys
+
+__all__ = ["DataComparison", "ValleyComparison", "compare_on_data", "compare_on_valleys"]

@@ -1,0 +1,159 @@
+"""The problem L(θ) = Σ a_n l_n(θ)."""
+
+from functools import cached_property
+
+import numpy as np
+
+from dynsim import _check
+from dynsim.sampling import Uniform
+
+
+class Problem:
+    """A weighted finite sum of losses, L(θ) = Σ a_n l_n(θ) with a_n > 0, Σ a_n = 1.
+
+    Made by the functions of :mod:`dynsim.problems`. Its methods take θ of shape (..., dim) and work on all leading
+    axes at once.
+
+    Attributes
+    ----------
+    dim : int
+        Dimension of θ.
+    n_terms : int
+        Number of terms.
+    weights : ndarray, shape (n_terms,)
+        The weights a_n.
+    name : str
+        What it is called in results and plots.
+    minima : ndarray of shape (k, dim) or None
+        Known local minima, the global one first.
+    kinks : tuple of float
+        For dim = 1, where the gradient jumps.
+    bounds : tuple of float or None
+        For dim = 1, an interval worth looking at.
+    slopes : ndarray of shape (n_terms,) or None
+        Slope of each term in its own valley, what ``sampling.Balanced`` needs.
+    """
+
+    minima = None
+    kinks = ()
+    bounds = None
+    slopes = None
+
+    def __init__(self, loss, gradient, *, params, weights, dim, name):
+        """Keep the formulas ``loss(theta, n, params)`` and ``gradient(theta, n, params, out)`` and their parameters."""
+        self._loss, self._gradient = loss, gradient
+        self.params = np.ascontiguousarray(params, dtype=np.float64)
+        self.weights = np.ascontiguousarray(weights, dtype=np.float64)
+        self.weights.flags.writeable = False
+        self.n_terms, self.dim, self.name = self.weights.size, dim, name
+
+    def __repr__(self):
+        return f"<Problem {self.name}: {self.n_terms} terms, dim {self.dim}>"
+
+    @cached_property
+    def losses_field(self):
+        """Block field of the terms' losses, for kernels."""
+        from dynsim._kernels.fields import losses_field
+
+        return losses_field(self._loss)
+
+    @cached_property
+    def gradients_field(self):
+        """Block field of the terms' gradients, for kernels."""
+        from dynsim._kernels.fields import gradients_field
+
+        return gradients_field(self._gradient)
+
+    @cached_property
+    def gradient_norms_field(self):
+        """Block field of a_n‖∇l_n‖ for all terms, for kernels."""
+        from dynsim._kernels.fields import gradient_norms_field
+
+        return gradient_norms_field(self._gradient)
+
+    def _limit_fields(self):
+        """Block fields of the SDE limit: drift and diffusion."""
+        from dynsim._kernels.limit import limit_diffusion, limit_drift
+
+        return limit_drift(self._gradient), limit_diffusion(self._gradient)
+
+    def term_losses(self, theta) -> np.ndarray:
+        """l_n(θ) for all terms: theta (..., dim) -> (..., n_terms)."""
+        theta, lanes = self._lanes(theta)
+        result = np.empty((lanes.shape[1], self.n_terms))
+        for n, values in self._losses(lanes):
+            result[:, n] = values
+        return result.reshape(*theta.shape[:-1], self.n_terms)
+
+    def loss(self, theta) -> np.ndarray:
+        """L(θ): theta (..., dim) -> (...)."""
+        theta, lanes = self._lanes(theta)
+        result = np.zeros(lanes.shape[1])
+        for n, values in self._losses(lanes):
+            result += self.weights[n] * values
+        return result.reshape(theta.shape[:-1])
+
+    def term_gradients(self, theta) -> np.ndarray:
+        """∇l_n(θ) for all terms: theta (..., dim) -> (..., n_terms, dim). At a kink, the derivative from the left."""
+        theta, lanes = self._lanes(theta)
+        result = np.empty((lanes.shape[1], self.n_terms, self.dim))
+        for n, values in self._gradients(lanes):
+            result[:, n] = values.T
+        return result.reshape(*theta.shape[:-1], self.n_terms, self.dim)
+
+    def gradient(self, theta) -> np.ndarray:
+        """∇L(θ): theta (..., dim) -> (..., dim)."""
+        theta, lanes = self._lanes(theta)
+        result = np.zeros_like(lanes)
+        for n, values in self._gradients(lanes):
+            result += self.weights[n] * values
+        return result.T.reshape(theta.shape)
+
+    def term_hessians(self, theta) -> np.ndarray:
+        """∇²l_n(θ) for all terms: theta (..., dim) -> (..., n_terms, dim, dim)."""
+        raise NotImplementedError
+
+    def hessian(self, theta) -> np.ndarray:
+        """∇²L(θ): theta (..., dim) -> (..., dim, dim)."""
+        return np.einsum("n,...njk->...jk", self.weights, self.term_hessians(theta))
+
+    def gradient_covariance(self, theta, sampling=None) -> np.ndarray:
+        """Covariance of the reweighted gradient of one drawn term.
+
+        Σ(θ) = Σ_n p_n v_n v_nᵀ with v_n = (a_n/p_n) ∇l_n(θ) − ∇L(θ): Σ¹ of AY (3.4) for uniform sampling, Σ² of
+        AY (3.6) for ``sampling.GradientNorm()``.
+
+        Parameters
+        ----------
+        theta : array_like, shape (..., dim)
+        sampling : Sampling, optional
+            ``sampling.Uniform()`` by default.
+
+        Returns
+        -------
+        ndarray, shape (..., dim, dim)
+        """
+        sampling = Uniform() if sampling is None else sampling
+        gradients = self.term_gradients(theta)
+        p = sampling.probabilities(self, theta)
+        scale = np.divide(self.weights, p, out=np.zeros_like(p), where=p > 0)
+        v = scale[..., None] * gradients - self.gradient(theta)[..., None, :]
+        return np.einsum("...n,...nj,...nk->...jk", p, v, v)
+
+    def _lanes(self, theta):
+        theta = _check.points("theta", theta, self.dim)
+        return theta, np.ascontiguousarray(theta.reshape(-1, self.dim).T)
+
+    def _losses(self, lanes):
+        values, term = np.empty(lanes.shape[1]), np.empty(lanes.shape[1], dtype=np.int64)
+        for n in range(self.n_terms):
+            term[:] = n
+            self.losses_field(lanes, self.params, term, values)
+            yield n, values
+
+    def _gradients(self, lanes):
+        values, term = np.empty_like(lanes), np.empty(lanes.shape[1], dtype=np.int64)
+        for n in range(self.n_terms):
+            term[:] = n
+            self.gradients_field(lanes, self.params, term, values)
+            yield n, values

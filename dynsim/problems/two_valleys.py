@@ -1,0 +1,72 @@
+"""AY's illustrative example: a flat valley and a sharp one."""
+
+import numpy as np
+
+from dynsim import _check
+from dynsim.errors import ArgumentError
+from dynsim.problems.problem import Problem
+
+
+class TwoValleys(Problem):
+    """AY §2.1; made by :func:`two_valleys`."""
+
+    def __init__(self, a1, eps, k):
+        from dynsim._kernels.two_valleys import gradient, loss
+
+        name = f"two_valleys(a1={a1:g}, eps={eps:g}, K={k:g})"
+        super().__init__(loss, gradient, params=[eps, k], weights=[a1, 1 - a1], dim=1, name=name)
+        self.a1, self.eps, self.K = a1, eps, k
+        self.kinks = (-1.0, 0.0, 1 / k)
+        self.bounds = (-2.0, 1.0)
+        self.slopes = np.array([1.0, k])
+        minima = np.array([[1 / k], [-1.0]])
+        self.minima = minima[np.argsort(self.loss(minima), kind="stable")]
+
+    def term_hessians(self, theta):
+        """Zero: the terms are piecewise linear."""
+        theta = _check.points("theta", theta, 1)
+        return np.zeros((*theta.shape[:-1], 2, 1, 1))
+
+    def basin(self, minimum) -> tuple[float, float]:
+        """The interval of starts from which gradient descent runs to this minimum: the half-line on its side of 0."""
+        return (-np.inf, 0.0) if np.ravel(minimum)[0] < 0 else (0.0, np.inf)
+
+
+def two_valleys(a1=0.4, eps=0.1, K=5.0) -> TwoValleys:
+    """Two groups whose losses have slopes 1 and K: a flat local minimum at −1, a sharp one at 1/K. AY §2.1.
+
+    L = a1 V1 + a2 V2 with a2 = 1 − a1 and
+
+    * V1(θ) = |θ + 1| − 1 for θ ≤ 0, εθ for θ > 0,
+    * V2(θ) = −εθ for θ ≤ 0, |Kθ − 1| − 1 for θ > 0.
+
+    Parameters
+    ----------
+    a1 : float
+        Weight of the first group, in (0, 1). The sharp minimum 1/K is the global one when a2 > a1 (up to O(ε)).
+    eps : float
+        Slope ε of a group outside its own valley, in (0, 1). It must leave both minima minima: ε a2 < a1, ε a1 < K a2.
+    K : float
+        Slope of the second group, above 1.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> problem = ds.problems.two_valleys()
+    >>> problem.minima.tolist()
+    [[0.2], [-1.0]]
+    >>> problem.loss([0.2]).round(3)
+    np.float64(-0.592)
+    """
+    a1 = _check.between("a1", a1, 0, 1)
+    eps = _check.between("eps", eps, 0, 1)
+    K = _check.real("K", K)
+    if K <= 1:
+        raise ArgumentError(f"K must be above 1, the slope of the first group, got {K:g}")
+    a2 = 1 - a1
+    if eps * a2 >= a1 or eps * a1 >= K * a2:
+        raise ArgumentError(
+            f"eps = {eps:g} is too large: the minima at -1 and 1/K need eps a2 < a1 and eps a1 < K a2, "
+            f"so eps below {min(a1 / a2, K * a2 / a1):g} for a1 = {a1:g}, K = {K:g}"
+        )
+    return TwoValleys(a1, eps, K)

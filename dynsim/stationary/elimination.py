@@ -1,0 +1,49 @@
+"""Elimination without subtraction (Grassmann, Taksar & Heyman 1985): tiny probabilities to full relative accuracy.
+
+Every quantity is a sum of products of nonnegative numbers, so each entry of the answer has a small *relative* error,
+however small it is; Gaussian elimination loses all digits of a probability of 1e-20.
+"""
+
+import numpy as np
+from scipy.special import logsumexp
+
+
+def log_stationary(transition) -> np.ndarray:
+    """Logarithms of the stationary probabilities of an irreducible chain; transition (m, m) dense, rows sum to 1."""
+    a = np.array(transition)
+    m = a.shape[0]
+    leaving = np.empty(m)
+    for k in range(m - 1, 0, -1):
+        leaving[k] = _eliminate(a, k)
+    log_p = np.full(m, -np.inf)
+    log_p[0] = 0.0
+    for k in range(1, m):
+        into = np.flatnonzero(a[:k, k])
+        log_p[k] = logsumexp(log_p[into] + np.log(a[into, k])) - np.log(leaving[k])
+    return log_p - logsumexp(log_p)
+
+
+def mean_time_to_leave(transition, start) -> float:
+    """Expected number of steps from state ``start`` until the chain leaves a set of states.
+
+    ``transition`` (m, m + 1) holds the probabilities among the states of the set and, in its last column, of leaving.
+    """
+    order = np.r_[start, np.delete(np.arange(transition.shape[0]), start)]
+    a = transition[np.ix_(order, np.r_[order, transition.shape[0]])]
+    m = a.shape[0]
+    time = np.ones(m)
+    for k in range(m - 1, 0, -1):
+        into = np.flatnonzero(a[:k, k])
+        shares = a[into, k] / _eliminate(a, k)
+        time[into] += shares * time[k]
+    return float(time[0] / a[0, m:].sum())
+
+
+def _eliminate(a, k):
+    """Take state k out of the chain: what went to k now goes on to where k goes. Columns past k count as kept."""
+    keep = np.r_[0:k, a.shape[0] : a.shape[1]]
+    leaving = a[k, keep].sum()
+    into = np.flatnonzero(a[:k, k])
+    onto = keep[np.flatnonzero(a[k, keep])]
+    a[np.ix_(into, onto)] += np.outer(a[into, k] / leaving, a[k, onto])
+    return leaving

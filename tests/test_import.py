@@ -1,0 +1,58 @@
+"""What a fresh process costs: no Numba at import, and no compilation where the cache is warm."""
+
+import os
+import subprocess
+import sys
+
+
+def run(code, **environment):
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_import_loads_neither_numba_nor_scipy_nor_matplotlib():
+    loaded = "import sys, dynsim; print(sorted({'numba', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    assert run(loaded) == "[]"
+
+
+MAIN_JOB = """
+import contextlib, io, sys, tempfile
+from dynsim.cli import main
+with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
+    assert main(sys.argv[1:] + ["--n-paths", "20", "--n-steps", "40", "--out", folder]) == 0
+from numba.core.dispatcher import Dispatcher
+import gc
+kernels = [d for d in gc.get_objects() if isinstance(d, Dispatcher) and d.py_func.__module__.startswith("dynsim")]
+print(len(kernels), sum(sum(d.stats.cache_misses.values()) for d in kernels))
+"""
+
+
+def test_a_second_compare_compiles_nothing():
+    for arguments in (["compare", "two-valleys"], ["compare", "--data", "stackloss"]):
+        code = f"import sys; sys.argv[1:] = {arguments}\n{MAIN_JOB}"
+        run(code)
+        kernels, compiled = map(int, run(code).split())
+        assert kernels > 5
+        assert compiled == 0
+
+
+SAME = """
+import dynsim as ds, numpy as np
+problem = ds.problems.two_valleys()
+chain = ds.iterate(problem, ds.RR(0.04), 0.25, n_steps=9, n_paths=3, rng=1).x
+sde = ds.SDE(lambda t, x: (x[1], -x[0]), lambda t, x: ((1.0, 0), (0.5, x[0])), dim=2)
+paths = ds.integrate(sde, 0.3, 0.5, dt=0.1, n_paths=3, rng=1).x
+X = np.arange(12.0).reshape(6, 2) % 5
+model = ds.problems.linear_model(X, X @ [1, 2] + 1, "welsch")
+limit = ds.integrate(ds.sde_limit(model, ds.RR(0.1)), 0.5, 0.3, dt=0.1, n_paths=2, rng=1).x
+print([float(v) for x in (chain, paths, limit) for v in x.ravel()])
+"""
+
+
+def test_the_kernels_agree_with_themselves_uncompiled():
+    compiled, plain = eval(run(SAME)), eval(run(SAME, NUMBA_DISABLE_JIT="1"))
+    assert len(compiled) == len(plain)
+    assert max(abs(a - b) for a, b in zip(compiled, plain, strict=True)) < 1e-13

@@ -1,0 +1,347 @@
+import math
+from fractions import Fraction
+
+import numpy as np
+import oracles
+import pytest
+from conftest import left_for_good, right
+from scipy import special, stats
+
+import dynsim as ds
+from dynsim.stationary.elimination import log_stationary, mean_time_to_leave
+
+BREAKS = (-0.7, 0.1, 1.3)
+DRIFTS = (3.0, -2.0, 4.0, -1.5)
+NOISES = (0.5, 2.0, 0.3, 5.0)
+
+
+def piecewise(x, values):
+    return values[0] if x < -0.7 else values[1] if x < 0.1 else values[2] if x < 1.3 else values[3]
+
+
+def piecewise_sde():
+    def drift(t, x):
+        v = x[0]
+        return 3.0 if v < -0.7 else -2.0 if v < 0.1 else 4.0 if v < 1.3 else -1.5
+
+    def diffusion(t, x):
+        v = x[0]
+        return math.sqrt(0.5 if v < -0.7 else 2.0 if v < 0.1 else 0.3 if v < 1.3 else 5.0)
+
+    return ds.SDE(drift, diffusion, breaks=BREAKS)
+
+
+@pytest.mark.parametrize("n_cells", [8, 100, 5000])
+def test_piecewise_constant_coefficients_are_solved_exactly(n_cells):
+    rho = ds.stationary_density(piecewise_sde(), (-3.0, 4.0), n_cells)
+    expected = oracles.piecewise_log_mass(rho.edges, BREAKS, DRIFTS, NOISES)
+    assert np.abs(rho.mass - np.exp(expected)).sum() < 1e-12
+    wrong = oracles.piecewise_log_mass(rho.edges, BREAKS, DRIFTS, np.array(NOISES) * 1.0001)  # negative control
+    assert np.abs(rho.mass - np.exp(wrong)).sum() > 1e-6
+    assert rho.residual < 1e-14
+
+
+@pytest.mark.parametrize("name", ["SGD", "Balanced"])
+@pytest.mark.parametrize("eta", [0.04, 0.002])
+def test_the_limit_on_two_valleys_is_solved_exactly(valleys, schemes, name, eta):
+    method = next(m for m in schemes(eta) if m.name == name)
+    rho = ds.stationary_density(ds.sde_limit(valleys, method), (-2.0, 1.0), 600)
+    noises = eta * oracles.two_valleys_variances(0.4, 0.1, 5.0, method.sampling.proportions(valleys)[0])
+    drifts = -valleys.gradient([[-1.5], [-0.5], [0.1], [0.5]])[:, 0]
+    expected = oracles.piecewise_log_mass(rho.edges, (-1.0, 0.0, 0.2), drifts, noises)
+    assert np.abs(rho.mass - np.exp(expected)).sum() < 1e-12
+    assert np.abs(rho.log_mass - expected).max() < 1e-9  # also where the mass is 1e-500
+
+
+def test_at_step_size_0_04_the_sde_and_the_chain_prefer_different_valleys(valleys, schemes):
+    balanced = schemes(0.04)[2]
+    sde = ds.stationary_density(ds.sde_limit(valleys, balanced), (-2.0, 1.0), 4000).probability(right)
+    chain = ds.markov_chain(valleys, balanced, x0=0.25).stationary().probability(right)
+    assert 0.98 < sde < 1
+    assert 1e-13 < chain < 1e-12
+
+
+def order(errors):
+    return np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
+
+
+def test_second_order_on_an_ornstein_uhlenbeck_process():
+    """At the points; the masses of the cells are even of fourth order where the noise is constant."""
+    sde, variance = ds.SDE(lambda t, x: -2 * x[0], lambda t, x: math.sqrt(0.6)), 0.15
+    law = stats.truncnorm(-3 / math.sqrt(variance), 3.5 / math.sqrt(variance), scale=math.sqrt(variance))
+    at_points, of_masses = [], []
+    for n in (50, 100, 200, 400):
+        rho = ds.stationary_density(sde, (-3.0, 3.5), n)
+        at_points.append(np.abs(rho(rho.x) - law.pdf(rho.x[:, 0])).max())
+        of_masses.append(np.abs(rho.mass - np.diff(law.cdf(rho.edges))).sum())
+    assert np.abs(order(at_points) - 2).max() < 0.05
+    assert np.abs(order(of_masses) - 4).max() < 0.05
+    assert rho.cov[0, 0] == pytest.approx(variance, rel=1e-3)
+
+
+def test_second_order_on_a_double_well_with_multiplicative_noise():
+    """dX = (X − X³) dt + √(1 + X²/4) dW: p ∝ exp(∫ 2μ/D) / D, with the Itô 1/D that a Stratonovich reading lacks."""
+    sde = ds.SDE(lambda t, x: x[0] - x[0] ** 3, lambda t, x: math.sqrt(1 + x[0] ** 2 / 4))
+    x, w = np.polynomial.legendre.leggauss(8)
+    errors, stratonovich = [], []
+    for n in (60, 120, 240, 480):
+        rho = ds.stationary_density(sde, (-6.0, 6.0), n)
+        a, b = rho.edges[:-1, None], rho.edges[1:, None]
+        points = (a + b) / 2 + (b - a) / 2 * x
+        D = 1 + points**2 / 4
+        weight = np.exp(-4 * points**2) * D**20.0  # ∫ 2(x − x³)/(1 + x²/4) dx = −4x² + 20 ln(1 + x²/4)
+        for density, into in ((weight / D, errors), (weight / np.sqrt(D), stratonovich)):
+            mass = (density * w).sum(axis=1)
+            into.append(np.abs(rho.mass - mass / mass.sum()).sum())
+    assert np.abs(order(errors) - 2).max() < 0.1
+    assert stratonovich[-1] > 0.02
+
+
+def test_the_refinement_gap_is_the_difference_that_halving_the_cells_makes():
+    sde = ds.SDE(lambda t, x: -x[0], lambda t, x: 1.0)
+    fine, coarse = (ds.stationary_density(sde, (-4.0, 4.0), n) for n in (200, 100))
+    gap = 0.5 * np.abs(fine.mass.reshape(-1, 2).sum(axis=1) - coarse.mass).sum()
+    assert fine.refinement_gap == pytest.approx(gap, rel=1e-9)
+    exact = np.diff(special.ndtr(fine.edges * math.sqrt(2)))
+    assert 0.5 * np.abs(fine.mass - exact).sum() < gap  # and it bounds the error
+
+
+def test_the_density_is_called_at_points_and_knows_its_boundary_mass():
+    sde = ds.SDE(lambda t, x: -x[0], lambda t, x: 1.0)
+    rho = ds.stationary_density(sde, (-5.0, 5.0), 2000)
+    theta = np.linspace(-3, 3, 7)[:, None]
+    np.testing.assert_allclose(rho(theta), np.exp(-(theta[:, 0] ** 2)) / math.sqrt(math.pi), rtol=0.02)
+    assert rho([[9.0], [-5.1]]).tolist() == [0, 0]
+    assert rho.boundary_mass < 1e-10
+    assert ds.stationary_density(sde, (-0.5, 0.5), 2000).boundary_mass > 0.01
+
+
+def test_without_noise_the_mass_gathers_where_the_drift_leads():
+    sde = ds.SDE(lambda t, x: 0.3 - x[0], lambda t, x: 0.0)
+    rho = ds.stationary_density(sde, (-1.0, 1.0), 100)
+    assert rho.probability(lambda x: np.abs(x[..., 0] - 0.3) < 0.03) == pytest.approx(1)
+
+
+def test_rr_on_the_valleys_without_noise_outside_is_the_limit_of_little_noise(valleys):
+    """RR's variance is 0 in both outer regions; replacing it by little changes the masses by little."""
+    rho = ds.stationary_density(ds.sde_limit(valleys, ds.RR(0.04)), (-2.0, 1.0), 3000)
+    noises = 0.04 * np.array([1e-9, 0.096, 0.48, 1e-9])
+    drifts = -valleys.gradient([[-1.5], [-0.5], [0.1], [0.5]])[:, 0]
+    expected = oracles.piecewise_log_mass(rho.edges, (-1.0, 0.0, 0.2), drifts, noises)
+    masses = np.array([rho.log_probability(right), np.logaddexp.reduce(expected[rho.x[:, 0] > 0])])
+    assert masses[0] == pytest.approx(masses[1], rel=1e-2)
+    assert rho.mean == pytest.approx(rho.x[:, 0] @ np.exp(expected), abs=1e-3)
+
+
+def test_a_density_that_is_not_unique_is_refused():
+    sde = ds.SDE(lambda t, x: x[0] - x[0] ** 3, lambda t, x: 0.0)
+    with pytest.raises(ds.errors.NotApplicable, match="not unique: without noise between them"):
+        ds.stationary_density(sde, (-2.0, 2.0), 101)
+
+
+def test_stationary_density_refuses_bad_arguments():
+    sde = ds.SDE(lambda t, x: -x[0], lambda t, x: 1.0)
+    for bounds in ((1.0, -1.0), (0.0, np.inf), 3.0, (1.0, 2.0, 3.0)):
+        with pytest.raises(ds.errors.ArgumentError, match="bounds must be"):
+            ds.stationary_density(sde, bounds)
+    with pytest.raises(ds.errors.ArgumentError, match="n_cells must be a whole number, at least 4"):
+        ds.stationary_density(sde, (-1, 1), 3)
+    with pytest.raises(ds.errors.ArgumentError, match="not finite at x = "):
+        ds.stationary_density(ds.SDE(lambda t, x: math.log(x[0]), lambda t, x: 1.0), (-1, 1))
+    with pytest.raises(ds.errors.NotApplicable, match="this SDE has dim 2"):
+        ds.stationary_density(ds.SDE(lambda t, x: (x[1], x[0]), lambda t, x: (1.0, 1.0), dim=2), (-1, 1))
+    rho = ds.stationary_density(sde, (-1, 1), 10)
+    with pytest.raises(ds.errors.ArgumentError, match=r"write theta\[..., 0\], not theta"):
+        rho.probability(lambda theta: theta > 0)
+
+
+# The chain.
+
+
+def exact_chain(kind, step_size="0.04"):
+    f = {"SGD": (Fraction(2, 5), Fraction(3, 5)), "RR": None, "Balanced": (Fraction(2, 17), Fraction(15, 17))}[kind]
+    return oracles.lattice_chain(Fraction(2, 5), Fraction(1, 10), 5, Fraction(step_size), Fraction(1, 4), f)
+
+
+@pytest.mark.parametrize("name", ["SGD", "RR", "Balanced"])
+def test_states_and_transitions_are_those_of_exact_arithmetic(valleys, schemes, name):
+    method = next(m for m in schemes(0.04) if m.name == name)
+    chain = ds.markov_chain(valleys, method, x0=0.25)
+    states, transition = exact_chain(name)
+    exact = sorted(states)
+    np.testing.assert_allclose(chain.states[:, 0], [float(s) for s in exact], rtol=0, atol=1e-12)
+    number = {states[s]: i for i, s in enumerate(exact)}
+    assert chain.transition.nnz == len(transition)
+    for (i, j), p in transition.items():
+        assert chain.transition[number[i], number[j]] == pytest.approx(float(p), rel=1e-14)
+
+
+def test_stationary_law_is_right_to_full_relative_accuracy_in_exact_arithmetic(valleys):
+    """State reduction with Fractions on the SGD chain, whose small masses are 1e-53."""
+    chain = ds.markov_chain(valleys, ds.SGD(0.04), x0=0.25)
+    states, transition = exact_chain("SGD")
+    exact = sorted(states)
+    number = {states[s]: i for i, s in enumerate(exact)}
+    rows = [{} for _ in exact]
+    for (i, j), p in transition.items():
+        rows[number[i]][number[j]] = p
+    law = oracles_stationary(rows)
+    ours = chain.stationary()
+    for i in range(0, len(exact), 7):
+        if law[i]:
+            assert ours.log_mass[i] == pytest.approx(float(log_of(law[i])), abs=1e-11)
+        else:
+            assert ours.log_mass[i] == -np.inf
+    truth = sum(p for p, s in zip(law, exact, strict=True) if s > 0)
+    assert ours.log_probability(right) == pytest.approx(log_of(truth), abs=1e-11)
+    assert 1e-53 < ours.probability(right) < 1e-52
+
+
+def log_of(fraction):
+    shift = fraction.denominator.bit_length() - fraction.numerator.bit_length()
+    return math.log(float(fraction * 2**shift)) - shift * math.log(2)
+
+
+def oracles_stationary(rows):
+    """Stationary law of a chain with one closed class by Gaussian elimination in floating point of 120 digits."""
+    import mpmath
+
+    with mpmath.workdps(120):
+        m = len(rows)
+        a = [[mpmath.mpf(0)] * m for _ in range(m)]
+        for i, row in enumerate(rows):
+            for j, p in row.items():
+                a[i][j] = mpmath.mpf(p.numerator) / p.denominator
+        leaving = [mpmath.mpf(0)] * m
+        width = 60
+        for k in range(m - 1, 0, -1):
+            low = max(0, k - width)
+            leaving[k] = 1 - a[k][k]
+            onto = [j for j in range(low, k) if a[k][j]]
+            for i in range(low, k):
+                if a[i][k]:
+                    share = a[i][k] / leaving[k]
+                    for j in onto:
+                        a[i][j] += share * a[k][j]
+        law = [mpmath.mpf(1)] + [mpmath.mpf(0)] * (m - 1)
+        for k in range(1, m):
+            law[k] = mpmath.fsum(law[i] * a[i][k] for i in range(max(0, k - width), k)) / leaving[k]
+        total = mpmath.fsum(law)
+        return [Fraction(int(mpmath.nint(p / total * mpmath.mpf(2) ** 400)), 2**400) for p in law]
+
+
+def test_elimination_is_exact_for_a_birth_death_chain_with_masses_down_to_1e_minus_60():
+    up = [Fraction(1, 1000)] * 12 + [Fraction(1, 3)] * 8
+    down = [Fraction(1, 2)] * 12 + [Fraction(1, 10**4)] * 8
+    m = len(up) + 1
+    p = np.zeros((m, m))
+    for i in range(m - 1):
+        p[i, i + 1], p[i + 1, i] = float(up[i]), float(down[i])
+    p[np.arange(m), np.arange(m)] = 1 - p.sum(axis=1)
+    expected = [float(v) for v in oracles.birth_death_stationary(up, down)]
+    np.testing.assert_allclose(np.exp(log_stationary(p)), expected, rtol=1e-13)
+
+
+def test_mean_time_to_leave_is_exact_where_it_is_1e40():
+    """Down-drifting walk on 0 … n: E[time from 0 to n] = Σ_k Σ_{j≤k} (1/u_j) Π_{j<i≤k} d_i/u_i."""
+    n, u, d = 20, 1e-2, 0.9
+    a = np.zeros((n, n + 1))
+    for i in range(n):
+        a[i, i + 1] = u
+        if i:
+            a[i, i - 1] = d
+        a[i, i] = 1 - a[i].sum()
+    expected = sum(Fraction(1) / Fraction(u) * (Fraction(d) / Fraction(u)) ** (k - j) for k in range(n) for j in range(k + 1))
+    assert float(expected) > 1e38
+    assert mean_time_to_leave(a, 0) == pytest.approx(float(expected), rel=1e-13)
+
+
+def test_hitting_time_and_law_agree_with_simulation(valleys):
+    chain = ds.markov_chain(valleys, ds.SGD(0.04), x0=0.25)
+    run = ds.iterate(valleys, ds.SGD(0.04), 0.25, n_steps=4000, n_paths=4000, rng=0)
+    hit = left_for_good(run.x)
+    assert hit[:, -1].all()
+    times = hit.argmax(axis=1)
+    mean = chain.mean_hitting_time(left_for_good)
+    assert abs(times.mean() - mean) < 5 * times.std() / math.sqrt(times.size)
+    inside = chain.occupation(right, 4000)
+    fraction, _ = run.fraction(right)
+    stderr = np.sqrt(inside * (1 - inside) / run.n_paths)
+    assert (np.abs(fraction - inside) <= 5 * stderr + 1e-12).all()
+    assert chain.distribution(200).probability(right) == pytest.approx(inside[200], rel=1e-12)
+    assert chain.distribution(0).mass[chain.start] == 1
+
+
+def test_occupation_converges_to_the_stationary_law(valleys):
+    chain = ds.markov_chain(valleys, ds.SGD(0.06), x0=0.25)
+    law = chain.stationary()
+    near = lambda theta: theta[..., 0] < -1  # noqa: E731
+    assert chain.occupation(near, 20_000)[-1] == pytest.approx(law.probability(near), abs=1e-12)
+    assert law.residual < 1e-14
+
+
+def test_hitting_times_at_the_edges(valleys):
+    chain = ds.markov_chain(valleys, ds.SGD(0.04), x0=0.25)
+    assert chain.mean_hitting_time(right) == 0
+    assert chain.mean_hitting_time(lambda theta: theta[..., 0] > 100) == np.inf
+
+
+def test_several_closed_classes_are_weighted_by_where_the_chain_ends():
+    """θ → 0 or 2 from 1 with probability 1/4 and 3/4, and then at rest: Kaczmarz-like steps onto each row's zero."""
+    problem = ds.problems.linear_model([[1.0], [1.0]], [1.0, -1.0], weights=[0.25, 0.75])
+    chain = ds.markov_chain(problem, ds.SGD(1.0), x0=0.5)
+    law = chain.stationary()
+    assert law.probability(lambda t: t[..., 0] > 0.9) == pytest.approx(0.25, rel=1e-14)
+    sticky = ds.MarkovChain(
+        chain.states, type(chain.transition)(np.array([[1, 0, 0], [0.25, 0, 0.75], [0, 0, 1.0]])), 1, "sticky", {}
+    )
+    np.testing.assert_allclose(sticky.stationary().mass, [0.25, 0, 0.75], rtol=1e-14)
+    assert sticky.mean_hitting_time(lambda t: t[..., 0] == chain.states[0, 0]) == np.inf
+
+
+def test_a_chain_that_is_not_a_lattice_is_noticed(valleys):
+    for problem, method in (
+        (valleys, ds.SGD(0.04, ds.sampling.Proportions([math.sqrt(0.1), 1 - math.sqrt(0.1)]))),
+        (ds.problems.linear_model([[1.0], [2.0]], [1.0, 0.0]), ds.SGD(0.1)),
+    ):
+        with pytest.raises(ds.errors.NotALattice, match="reaches more than 300 states"):
+            ds.markov_chain(problem, method, x0=0.25, max_states=300)
+
+
+def test_a_state_within_rounding_of_a_kink_is_on_it(valleys):
+    """From 0.2 + 0.04·0.1·k the lattice meets the kink 1/K = 0.2; the convention θ ≤ 1/K decides, not rounding."""
+    chain = ds.markov_chain(valleys, ds.SGD(0.04), x0=0.208)
+    states, transition = oracles.lattice_chain(
+        Fraction(2, 5), Fraction(1, 10), 5, Fraction("0.04"), Fraction("0.208"), (Fraction(2, 5), Fraction(3, 5))
+    )
+    assert len(states) == chain.states.shape[0]
+    assert len(transition) == chain.transition.nnz
+    assert 0.2 in chain.states
+
+
+# AY Lemma 2.1.
+
+
+def test_lemma_2_1_is_its_formula(valleys):
+    rho = ds.theory.lemma_2_1(valleys, ds.SGD(0.04), bounds=(-2.0, 1.0), n_cells=300)
+    x, w = np.polynomial.legendre.leggauss(12)
+    a, b = rho.edges[:-1, None], rho.edges[1:, None]
+    points = (a + b) / 2 + (b - a) / 2 * x
+    scale = np.where(points < 0, 1.0, 25.0)
+    mass = (np.exp(-2 * valleys.loss(points[..., None]) / (0.24 * 0.04 * scale)) / scale * w).sum(axis=1) * (b - a)[:, 0]
+    np.testing.assert_allclose(rho.mass, mass / mass.sum(), rtol=1e-10)
+
+
+def test_lemma_2_1_for_proportions_has_the_noise_of_section_2_1(valleys):
+    """For Balanced both sides have the same noise, a1 K a2, so the heights at the minima are in Gibbs' ratio."""
+    rho = ds.theory.lemma_2_1(valleys, ds.SGD(0.04, ds.sampling.Balanced()), n_cells=30_000)
+    heights = rho([[0.2 - 1e-6], [-1 + 1e-6]])
+    expected = np.exp(2 * (0.592 - 0.34) / (0.04 * 0.4 * 0.6 * 5))
+    assert heights[0] / heights[1] == pytest.approx(expected, rel=0.02)
+
+
+def test_lemma_2_1_refuses_what_it_is_not_about(valleys, data):
+    with pytest.raises(ds.errors.NotApplicable, match="needs fixed proportions"):
+        ds.theory.lemma_2_1(valleys, ds.RR(0.04))
+    with pytest.raises(ds.errors.NotApplicable, match="is about problems.two_valleys"):
+        ds.theory.lemma_2_1(ds.problems.linear_model(*data), ds.SGD(0.04))
