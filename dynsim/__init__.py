@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from dynsim.methods import RR, SGD
     from dynsim.problems import Problem
     from dynsim.results import Density, StepSizeRange, Trajectories
-    from dynsim.sde import SDE, integrate, sde_limit
+    from dynsim.sde import SDE, integrate, sde_limit  # type: ignore[no-redef]
     from dynsim.stability import step_size_range
-    from dynsim.stationary import MarkovChain, markov_chain, stationary_density
+    from dynsim.stationary import MarkovChain, markov_chain, stationary_density  # type: ignore[no-redef]
 
 # Where each name lives: imported at its first use, so that `import dynsim` takes no time (PEP 562).
 _HOME = {

@@ -5,24 +5,25 @@ import numpy as np
 from dynsim import _check
 from dynsim._ensemble import Plan, run_ensemble, saved_steps
 from dynsim._random import seed_and_key
+from dynsim._typing import ArrayLike, Seed
 from dynsim.methods import SGD
 from dynsim.problems import Problem
 from dynsim.results import Trajectories
 
 
 def iterate(
-    problem,
-    method,
-    x0,
+    problem: Problem,
+    method: SGD,
+    x0: ArrayLike,
     *,
-    n_steps,
-    n_paths=1,
-    rng=None,
-    save_every=1,
-    threads=None,
-    block_width=None,
-    chunk_steps=None,
-    progress=False,
+    n_steps: int,
+    n_paths: int = 1,
+    rng: Seed = None,
+    save_every: int | None = 1,
+    threads: int | None = None,
+    block_width: int | None = None,
+    chunk_steps: int | None = None,
+    progress: bool = False,
 ) -> Trajectories:
     """Run a stochastic optimization method: θ_{k+1} = θ_k − η (a_n/p_n) ∇l_n(θ_k), n drawn with probability p_n(θ_k).
 

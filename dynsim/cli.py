@@ -99,12 +99,17 @@ def _compare(arguments):
 
 
 def _run_options(arguments, step_size):
+    """The options of a run, checked."""
+    from dynsim import _check
+    from dynsim._random import seed_and_key
+
+    seed_and_key(arguments.seed)
     return {
-        "step_size": step_size if arguments.step_size is None else arguments.step_size,
-        "n_steps": arguments.n_steps,
-        "n_paths": arguments.n_paths,
+        "step_size": _check.positive("step_size", step_size if arguments.step_size is None else arguments.step_size),
+        "n_steps": _check.count("n_steps", arguments.n_steps),
+        "n_paths": _check.count("n_paths", arguments.n_paths),
         "rng": arguments.seed,
-        "threads": arguments.threads,
+        "threads": None if arguments.threads is None else _check.count("threads", arguments.threads),
         "progress": True,
     }
 
@@ -118,7 +123,9 @@ def _on_valleys(arguments):
     _refuse_given(arguments, ("target", "loss"), "goes with --data")
     given = {name: getattr(arguments, name) for name in ("a1", "eps", "K") if getattr(arguments, name) is not None}
     problem = two_valleys(**given)
-    return lambda: compare_on_valleys(problem, x0=arguments.x0, **_run_options(arguments, 0.04))
+    options = _run_options(arguments, step_size=0.04)
+    x0 = None if arguments.x0 is None else _check.real("x0", arguments.x0)
+    return lambda: compare_on_valleys(problem, x0=x0, **options)
 
 
 def _on_data(arguments):
@@ -128,7 +135,8 @@ def _on_data(arguments):
     _refuse_given(arguments, ("a1", "eps", "K", "x0"), "goes with two-valleys")
     data = load_data(arguments.data, arguments.target)
     problem = linear_model(data.X, data.y, arguments.loss or "welsch", intercept=True, standardize=True)
-    return lambda: compare_on_data(problem, data, **_run_options(arguments, 0.1))
+    options = _run_options(arguments, step_size=0.1)
+    return lambda: compare_on_data(problem, data, **options)
 
 
 def _refuse_given(arguments, names, reason):

@@ -94,9 +94,7 @@ def _landscape(ax, problem, low, high):
         name = ("global", "local")[rank]
         ax.plot(minimum, problem.loss(minimum), "o", color="black", markersize=4)
         where = (0, -14) if rank == 0 else (0, 9)
-        ax.annotate(
-            name, (minimum[0], float(problem.loss(minimum))), where, textcoords="offset points", ha="center"
-        )
+        ax.annotate(name, (minimum[0], float(problem.loss(minimum))), where, textcoords="offset points", ha="center")
     ax.margins(y=0.18)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set(title="landscape", xlabel="θ", ylabel="L(θ)")
@@ -190,12 +188,17 @@ def _parameters(ax, comparison):
     names = comparison.names
     for k, s in enumerate(comparison.schemes):
         final = s.trajectories.x[np.isinf(s.trajectories.diverged), -1]
-        if not final.shape[0]:
-            continue
+        label = s.name if final.shape[0] else f"{s.name}: all paths diverged"
+        final = final if final.shape[0] else np.full((1, len(names)), np.nan)
         low, median, high = np.quantile(final - comparison.best, (0.1, 0.5, 0.9), axis=0)
-        at = np.arange(len(names)) + 0.15 * (2 * k - 1)
         ax.errorbar(
-            at, median, [median - low, high - median], fmt="os"[k], color=_STYLE[s.name]["color"], capsize=3, label=s.name
+            np.arange(len(names)) + 0.15 * (2 * k - 1),
+            median,
+            [median - low, high - median],
+            fmt="os"[k],
+            color=_STYLE[s.name]["color"],
+            capsize=3,
+            label=label,
         )
     ax.axhline(0, color="black", linewidth=0.8, linestyle=":")
     ax.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], rotation=15, ha="right")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dynsim import _check
+from dynsim._typing import ArrayLike, Region
 from dynsim.errors import ArgumentError, NotApplicable
 
 
@@ -44,7 +45,7 @@ class Trajectories:
         """How many paths blew up."""
         return int(np.isfinite(self.diverged).sum())
 
-    def fraction(self, region) -> tuple[np.ndarray, np.ndarray]:
+    def fraction(self, region: Region) -> tuple[np.ndarray, np.ndarray]:
         """Fraction of the paths inside a region at each saved time, and its standard error.
 
         Paths that have diverged by then count as outside. The standard error is that of a binomial proportion with
@@ -130,39 +131,39 @@ class Density:
         centered = self.x - self.mean
         return (self.mass[:, None] * centered).T @ centered
 
-    def probability(self, region) -> float:
+    def probability(self, region: Region) -> float:
         """Probability of a region, a function theta (..., dim) -> bool (...), judged at the points ``x``."""
         return float(np.exp(self.log_probability(region)))
 
-    def log_probability(self, region) -> float:
+    def log_probability(self, region: Region) -> float:
         """Logarithm of :meth:`probability`, right also where that underflows; -inf for an empty region."""
         inside = self.log_mass[_check.region("region", region, self.x)]
         return float(np.logaddexp.reduce(inside)) if inside.size else -np.inf
 
-    def __call__(self, theta) -> np.ndarray:
+    def __call__(self, theta: ArrayLike) -> np.ndarray:
         """Density at points theta (..., 1): the mass of the cell they lie in over its width, 0 outside the grid."""
         if self.edges is None:
             raise NotApplicable(f"{self.label} is a measure on states, it has no density; use probability(region)")
-        theta = _check.points("theta", theta, 1)[..., 0]
-        cell = np.searchsorted(self.edges, theta, side="right") - 1
+        points = _check.points("theta", theta, 1)[..., 0]
+        cell = np.searchsorted(self.edges, points, side="right") - 1
         inside = (cell >= 0) & (cell < self.log_mass.size)
         cell = np.clip(cell, 0, self.log_mass.size - 1)
         return np.where(inside, np.exp(self.log_mass[cell]) / np.diff(self.edges)[cell], 0.0)
 
-    def on_bins(self, edges) -> np.ndarray:
+    def on_bins(self, edges: ArrayLike) -> np.ndarray:
         """Probability of each bin between consecutive ``edges``, shape (len(edges) − 1,); cells are cut in proportion.
 
         What a histogram of samples is compared with.
         """
-        edges = _check.array("edges", edges, ndim=1)
-        if edges.size < 2 or not (np.diff(edges) > 0).all():
+        bins = _check.array("edges", edges, ndim=1)
+        if bins.size < 2 or not (np.diff(bins) > 0).all():
             raise ArgumentError("edges must be increasing, at least two of them")
         if self.x.shape[1] != 1:
             raise NotApplicable(f"on_bins is for dim 1, {self.label} has dim {self.x.shape[1]}")
         if self.edges is None:
-            return np.histogram(self.x[:, 0], bins=edges, weights=self.mass)[0]
+            return np.histogram(self.x[:, 0], bins=bins, weights=self.mass)[0]
         cumulative = np.append(0.0, np.cumsum(self.mass))
-        return np.diff(np.interp(edges, self.edges, cumulative))
+        return np.diff(np.interp(bins, self.edges, cumulative))
 
     def plot(self, ax=None, **style):
         """Draw the density (or, for states, their masses) and return the Axes."""

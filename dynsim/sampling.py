@@ -5,17 +5,22 @@ L(θ) = Σ a_n l_n(θ). Whatever p, the expected step is the full gradient.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dynsim import _check
+from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError, NotApplicable
+
+if TYPE_CHECKING:
+    from dynsim.problems import Problem
 
 
 class Sampling:
     """Base of the sampling schemes."""
 
-    def proportions(self, problem) -> np.ndarray | None:
+    def proportions(self, problem: "Problem") -> np.ndarray | None:
         """The fixed probabilities f_n, shape (n_terms,), or None where they depend on θ."""
         raise NotImplementedError
 
@@ -23,7 +28,7 @@ class Sampling:
         """Block field of numbers proportional to p_n(θ), for kernels, where :meth:`proportions` is None."""
         raise NotImplementedError
 
-    def probabilities(self, problem, theta) -> np.ndarray:
+    def probabilities(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
         """Probability p_n(θ) of drawing each term.
 
         Parameters
@@ -36,9 +41,12 @@ class Sampling:
         ndarray, shape (..., n_terms)
         """
         theta = _check.points("theta", theta, problem.dim)
-        return np.broadcast_to(self.proportions(problem), (*theta.shape[:-1], problem.n_terms)).copy()
+        f = self.proportions(problem)
+        if f is None:
+            raise NotImplementedError
+        return np.broadcast_to(f, (*theta.shape[:-1], problem.n_terms)).copy()
 
-    def reweighting(self, problem, theta) -> np.ndarray:
+    def reweighting(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
         """Factor a_n/p_n(θ) on the gradient of a drawn term, shape (..., n_terms); 0 for one that is never drawn."""
         p = self.probabilities(problem, theta)
         return np.divide(problem.weights, p, out=np.zeros_like(p), where=p > 0)
@@ -52,7 +60,7 @@ class Uniform(Sampling):
     groups stand for, AY (2.1).
     """
 
-    def proportions(self, problem):
+    def proportions(self, problem: "Problem") -> np.ndarray:
         """The weights a_n."""
         return problem.weights
 
@@ -64,7 +72,7 @@ class GradientNorm(Sampling):
     C(θ) = Σ a_n‖∇l_n(θ)‖. A term without gradient is never drawn; where no term has one, no step is made.
     """
 
-    def proportions(self, problem):
+    def proportions(self, problem: "Problem") -> None:
         """None: they depend on θ."""
         return None
 
@@ -72,7 +80,7 @@ class GradientNorm(Sampling):
         """The problem's field of a_n‖∇l_n(θ)‖."""
         return problem.gradient_norms_field
 
-    def probabilities(self, problem, theta):
+    def probabilities(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
         """p_n(θ), shape (..., n_terms); the weights a_n where all gradients vanish."""
         p = problem.weights * np.linalg.norm(problem.term_gradients(theta), axis=-1)
         total = p.sum(axis=-1, keepdims=True)
@@ -89,17 +97,17 @@ class Proportions(Sampling):
         One positive number for each term; they are normalized to sum 1 if they do so to 1e-9, else refused.
     """
 
-    f: tuple
+    f: tuple[float, ...]
 
-    def __init__(self, f):
-        f = _check.array("f", f, ndim=1)
-        if not (f > 0).all():
-            raise ArgumentError(f"f must be positive, got {f.min():g}: a term that is never drawn biases the step")
-        if abs(f.sum() - 1) > 1e-9:
-            raise ArgumentError(f"f must sum to 1, got {f.sum():.12g}")
-        object.__setattr__(self, "f", tuple(float(value) for value in f / f.sum()))
+    def __init__(self, f: ArrayLike):
+        values = _check.array("f", f, ndim=1)
+        if not (values > 0).all():
+            raise ArgumentError(f"f must be positive, got {values.min():g}: a term that is never drawn biases the step")
+        if abs(values.sum() - 1) > 1e-9:
+            raise ArgumentError(f"f must sum to 1, got {values.sum():.12g}")
+        object.__setattr__(self, "f", tuple((values / values.sum()).tolist()))
 
-    def proportions(self, problem):
+    def proportions(self, problem: "Problem") -> np.ndarray:
         """f, checked against the problem's number of terms."""
         if len(self.f) != problem.n_terms:
             raise ArgumentError(f"f has {len(self.f)} proportions, but {problem.name} has {problem.n_terms} terms")
@@ -114,7 +122,7 @@ class Balanced(Sampling):
     reweighted by the reciprocal of its Lipschitz constant.
     """
 
-    def proportions(self, problem):
+    def proportions(self, problem: "Problem") -> np.ndarray:
         """f_n = a_n K_n / Σ a_m K_m."""
         if problem.slopes is None:
             raise NotApplicable(

@@ -1,6 +1,7 @@
 """Exact answers, derived apart from dynsim: closed forms, enumerations and slow references in plain Python."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import mpmath
 import numpy as np
@@ -41,7 +42,7 @@ def piecewise_log_mass(edges, breaks, drifts, noises):
             pieces.append((left, right, rate, value / noise))
             value *= mpmath.exp(rate * (right - left))
         masses = []
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in pairwise(edges):
             middle = (a + b) / 2
             left, _, rate, p = next(piece for piece in pieces if piece[0] <= middle <= piece[1])
             a, b = mpmath.mpf(float(a)), mpmath.mpf(float(b))
@@ -97,8 +98,6 @@ def euler_maruyama(drift, diffusion, x0, dt, increments):
 
 
 def central_difference(function, theta, h=1e-6):
-    """Gradient of a scalar function by central differences."""
+    """Derivatives by central differences, the coordinate of θ first."""
     theta = np.asarray(theta, dtype=float)
-    return np.array(
-        [(function(theta + h * e) - function(theta - h * e)) / (2 * h) for e in np.eye(theta.size)]
-    )
+    return np.array([(function(theta + h * e) - function(theta - h * e)) / (2 * h) for e in np.eye(theta.size)])

@@ -17,7 +17,13 @@ def test_leaving_the_global_minimum_agrees_with_the_exact_chain(valleys, schemes
     fraction = left_for_good(run.x[:, -1]).mean()
     assert abs(fraction - p) < 4 * np.sqrt(p * (1 - p) / 20_000)
     wrong = ds.iterate(  # negative control: a step size wrong by 5 % is noticed
-        valleys, type(method)(1.05 * step_size, method.sampling), 0.25, n_steps=1000, n_paths=20_000, rng=1, save_every=None
+        valleys,
+        type(method)(1.05 * step_size, method.sampling),
+        0.25,
+        n_steps=1000,
+        n_paths=20_000,
+        rng=1,
+        save_every=None,
     )
     assert abs(left_for_good(wrong.x[:, -1]).mean() - p) > 5 * np.sqrt(p * (1 - p) / 20_000)
 
@@ -29,7 +35,9 @@ def test_terms_are_drawn_with_their_probabilities(n_terms, kind):
     rng = np.random.default_rng(n_terms)
     angle = np.linspace(0, 3, n_terms)
     y = rng.random(n_terms) + 0.5
-    problem = ds.problems.linear_model(np.column_stack([np.cos(angle), np.sin(angle)]), y, weights=rng.random(n_terms) + 0.2)
+    problem = ds.problems.linear_model(
+        np.column_stack([np.cos(angle), np.sin(angle)]), y, weights=rng.random(n_terms) + 0.2
+    )
     f = rng.random(n_terms) + 0.1
     scheme = {
         "uniform": ds.sampling.Uniform(),
@@ -122,10 +130,13 @@ def test_the_recorded_seed_repeats_the_run(valleys, rng):
 def test_divergence_is_reported_to_the_step_whatever_the_chunks():
     problem = ds.problems.linear_model([[1.0], [3.0]], [0.0, 0.0])
     runs = [
-        ds.iterate(problem, ds.SGD(2.0), 1.0, n_steps=2000, n_paths=20, rng=0, chunk_steps=chunk) for chunk in (None, 1, 77)
+        ds.iterate(problem, ds.SGD(2.0), 1.0, n_steps=2000, n_paths=20, rng=0, chunk_steps=chunk)
+        for chunk in (None, 1, 77)
     ]
     full = np.abs(runs[0].x[..., 0])
-    expected = np.where((full > DIVERGED).any(axis=1) | ~np.isfinite(full).all(axis=1), np.argmax(~(full <= DIVERGED), axis=1), np.inf)
+    expected = np.where(
+        (full > DIVERGED).any(axis=1) | ~np.isfinite(full).all(axis=1), np.argmax(~(full <= DIVERGED), axis=1), np.inf
+    )
     assert runs[0].n_diverged == 20
     for run in runs:
         np.testing.assert_array_equal(run.diverged, expected)

@@ -34,15 +34,14 @@ def test_gradients_agree_with_finite_differences(data):
         for theta in thetas:
             expected = oracles.central_difference(problem.loss, theta)
             np.testing.assert_allclose(problem.gradient(theta), expected, rtol=1e-7, atol=1e-8)
-            for n, gradient in enumerate(problem.term_gradients(theta)):
-                expected = oracles.central_difference(lambda t, n=n: problem.term_losses(t)[n], theta)
-                np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-8)
+            expected = oracles.central_difference(problem.term_losses, theta)
+            np.testing.assert_allclose(problem.term_gradients(theta), np.swapaxes(expected, 0, 1), rtol=1e-7, atol=1e-8)
 
 
 def test_hessians_agree_with_finite_differences_of_gradients(data):
     for problem, thetas in problems(data):
         for theta in thetas:
-            expected = [oracles.central_difference(lambda t, j=j: problem.gradient(t)[j], theta) for j in range(problem.dim)]
+            expected = oracles.central_difference(problem.gradient, theta)
             np.testing.assert_allclose(problem.hessian(theta), expected, rtol=1e-6, atol=1e-8)
 
 

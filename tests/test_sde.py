@@ -3,12 +3,12 @@ import math
 import numpy as np
 import oracles
 import pytest
+from numba import types
 
 import dynsim as ds
 from dynsim._kernels import jit
 from dynsim._kernels.threefry import fill_normals
 from dynsim._random import seed_and_key
-from numba import types
 
 
 @jit.kernel(types.void(jit.KEY, jit.INT, jit.INT, jit.INT, jit.FLOAT, jit.BLOCK), cache=False)

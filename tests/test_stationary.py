@@ -251,7 +251,9 @@ def test_mean_time_to_leave_is_exact_where_it_is_1e40():
         if i:
             a[i, i - 1] = d
         a[i, i] = 1 - a[i].sum()
-    expected = sum(Fraction(1) / Fraction(u) * (Fraction(d) / Fraction(u)) ** (k - j) for k in range(n) for j in range(k + 1))
+    expected = sum(
+        Fraction(1) / Fraction(u) * (Fraction(d) / Fraction(u)) ** (k - j) for k in range(n) for j in range(k + 1)
+    )
     assert float(expected) > 1e38
     assert mean_time_to_leave(a, 0) == pytest.approx(float(expected), rel=1e-13)
 
@@ -328,7 +330,9 @@ def test_lemma_2_1_is_its_formula(valleys):
     a, b = rho.edges[:-1, None], rho.edges[1:, None]
     points = (a + b) / 2 + (b - a) / 2 * x
     scale = np.where(points < 0, 1.0, 25.0)
-    mass = (np.exp(-2 * valleys.loss(points[..., None]) / (0.24 * 0.04 * scale)) / scale * w).sum(axis=1) * (b - a)[:, 0]
+    mass = (np.exp(-2 * valleys.loss(points[..., None]) / (0.24 * 0.04 * scale)) / scale * w).sum(axis=1) * (b - a)[
+        :, 0
+    ]
     np.testing.assert_allclose(rho.mass, mass / mass.sum(), rtol=1e-10)
 
 
@@ -343,5 +347,5 @@ def test_lemma_2_1_for_proportions_has_the_noise_of_section_2_1(valleys):
 def test_lemma_2_1_refuses_what_it_is_not_about(valleys, data):
     with pytest.raises(ds.errors.NotApplicable, match="needs fixed proportions"):
         ds.theory.lemma_2_1(valleys, ds.RR(0.04))
-    with pytest.raises(ds.errors.NotApplicable, match="is about problems.two_valleys"):
+    with pytest.raises(ds.errors.NotApplicable, match=r"is about problems\.two_valleys"):
         ds.theory.lemma_2_1(ds.problems.linear_model(*data), ds.SGD(0.04))

@@ -1,12 +1,12 @@
 """The discrete chain θ ← θ − η_k (a_n/p_n) ∇l_n(θ), AY (3.2) and (3.5), for blocks of paths."""
 
 import numpy as np
+from numba import types
 
 from dynsim._kernels.draw import draw_by_proportions, draw_fixed
 from dynsim._kernels.fields import GRADIENTS, PROPORTIONS
 from dynsim._kernels.jit import BLOCK, BLOCKS, INTS, KEY, SAVES, VECTOR, function_pointer, kernel
 from dynsim._kernels.threefry import fill_uniforms
-from numba import types
 
 # span: what part of which paths this call computes; the same layout for every time loop
 FIRST_PATH, FIRST_STEP, LAST_STEP, SAVE_EVERY, FIXED = 0, 1, 2, 3, 4

@@ -52,7 +52,7 @@ def exp(x):
 
 @formula
 def log(x):
-    """ln x to 2 units in the last place, for normal positive x."""
+    """Ln x to 2 units in the last place, for normal positive x."""
     bits = bits_from_float(x) + _SQRT_HALF_OFFSET
     exponent = float_from_bits((bits >> _EXPONENT_SHIFT) | _TWO_52_BITS) - (_TWO_52 + 1023.0)
     mantissa = float_from_bits((bits & _MANTISSA) + _SQRT_HALF_BITS)  # in [√½, √2)

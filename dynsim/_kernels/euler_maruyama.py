@@ -1,18 +1,16 @@
 """Euler–Maruyama, X ← X + μ(t, X) h + σ(t, X) ΔW (Itô), for blocks of paths."""
 
 import numpy as np
+from numba import types
 
 from dynsim._kernels.chain import FIRST_PATH, FIRST_STEP, LAST_STEP, SAVE_EVERY
 from dynsim._kernels.fields import DIFFUSION, DRIFT
 from dynsim._kernels.jit import BLOCKS, FLOAT, INT, INTS, KEY, SAVES, VECTOR, function_pointer, kernel
 from dynsim._kernels.threefry import fill_normals
-from numba import types
 
 
 @kernel(
-    types.void(
-        function_pointer(*DRIFT), function_pointer(*DIFFUSION), VECTOR, FLOAT, INT, BLOCKS, INTS, KEY, SAVES
-    )
+    types.void(function_pointer(*DRIFT), function_pointer(*DIFFUSION), VECTOR, FLOAT, INT, BLOCKS, INTS, KEY, SAVES)
 )
 def advance_euler_maruyama(drift, diffusion, params, h, noise_dim, x, span, key, out):
     """Steps span[1] ≤ k < span[2] of blocks x (blocks, d, W), in place; every span[3]-th state into out."""

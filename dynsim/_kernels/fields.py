@@ -8,9 +8,9 @@ capture a compiled function, which does not.
 import functools
 
 import numpy as np
+from numba import types
 
 from dynsim._kernels.jit import BLOCK, FLOAT, INTS, VECTOR, column, kernel, kernel_of
-from numba import types
 
 LOSSES = (BLOCK, VECTOR, INTS, VECTOR)  # x (d, W), params, term (W,), out (W,)
 GRADIENTS = (BLOCK, VECTOR, INTS, BLOCK)  # x (d, W), params, term (W,), out (d, W)

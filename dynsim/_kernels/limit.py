@@ -6,10 +6,10 @@ params: [η, n, by_norm, a_1 … a_n, f_1 … f_n, the problem's own]; by_norm =
 import functools
 
 import numpy as np
+from numba import types
 
 from dynsim._kernels.fields import DIFFUSION, DRIFT
 from dynsim._kernels.jit import column, kernel_of
-from numba import types
 
 HEADER = 3
 # A Cholesky pivot below this share of the diagonal is rounding: Σ is rank-deficient there, and its column is zero.
@@ -18,7 +18,7 @@ _PIVOT_FLOOR = 1e-13
 
 @functools.cache
 def limit_drift(gradient, cache=True):
-    """out = −∇L(x) = −Σ a_n ∇l_n(x)."""
+    """Out = −∇L(x) = −Σ a_n ∇l_n(x)."""
 
     @kernel_of(gradient, types.void(*DRIFT), cache=cache)
     def drift(t, x, params, out):
@@ -41,7 +41,7 @@ def limit_drift(gradient, cache=True):
 
 @functools.cache
 def limit_diffusion(gradient, cache=True):
-    """out += √η C dw with C Cᵀ = Σ(x) = Σ p_n v_n v_nᵀ, v_n = (a_n/p_n) ∇l_n − ∇L, C lower triangular."""
+    """Out += √η C dw with C Cᵀ = Σ(x) = Σ p_n v_n v_nᵀ, v_n = (a_n/p_n) ∇l_n − ∇L, C lower triangular."""
 
     @kernel_of(gradient, types.void(*DIFFUSION), cache=cache)
     def diffusion(t, x, dw, params, out):

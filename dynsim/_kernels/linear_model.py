@@ -1,11 +1,11 @@
 """Losses φ(θ·x_n − y_n) of a linear model. params: the rows [x_n, y_n], one after the other."""
 
 import numpy as np
+from numba import types
 
 from dynsim._kernels.elementary import exp
 from dynsim._kernels.fields import PROPORTIONS
 from dynsim._kernels.jit import formula, kernel
-from numba import types
 
 
 @formula
@@ -36,7 +36,7 @@ def square_loss(theta, n, params):
 
 @formula
 def square_gradient(theta, n, params, out):
-    """r x_n."""
+    """R x_n."""
     _times_row(residual(theta, n, params), theta, n, params, out)
 
 
@@ -51,7 +51,7 @@ def welsch_loss(theta, n, params):
 
 @formula
 def welsch_gradient(theta, n, params, out):
-    """r exp(−r²/2) x_n."""
+    """R exp(−r²/2) x_n."""
     r = residual(theta, n, params)
     _times_row(r * exp(-0.5 * r * r), theta, n, params, out)
 

@@ -6,13 +6,13 @@ which components it stores, and Numba indexes a tuple of mixed types by literals
 
 import numba
 import numpy as np
+from numba import types
 from numba.core import config
 from numba.core.errors import NumbaError
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from dynsim._kernels.fields import DIFFUSION, DRIFT
 from dynsim._kernels.jit import column, kernel
-from numba import types
 
 _TEMPLATE = """
 def field(t, x, {noise}params, out):

@@ -9,6 +9,7 @@ from dynsim import __version__, _check
 from dynsim.chain import iterate
 from dynsim.compare.text import diverged_line, number, table
 from dynsim.methods import RR, SGD
+from dynsim.problems import LinearModel, Table
 from dynsim.results import StepSizeRange, Trajectories
 from dynsim.stability import step_size_range
 
@@ -36,10 +37,10 @@ class DataScheme:
 class DataComparison:
     """The schemes side by side; see :func:`compare_on_data`."""
 
-    problem: object
-    data: object
+    problem: LinearModel
+    data: Table
     best: np.ndarray
-    schemes: tuple
+    schemes: tuple[DataScheme, ...]
     settings: dict
 
     @property
@@ -50,7 +51,7 @@ class DataComparison:
     def table(self) -> str:
         """The numbers for a terminal."""
         c = self.settings
-        rows = [
+        rows: list[tuple[str, ...]] = [
             ("", "loss after", f"{c['n_steps']} steps", "", "", "stable up to"),
             ("scheme", "10 %", "median", "90 %", "diverged", "step size"),
         ]
@@ -58,13 +59,11 @@ class DataComparison:
             bound = number(s.holds.lower) if s.holds.exact else f"{number(s.holds.lower)} to {number(s.holds.upper)}"
             rows.append((s.name, *(number(v, 4) for v in s.loss[:, -1]), str(s.trajectories.n_diverged), bound))
         best = self.problem.loss(self.best)
-        parameters = [("final parameters", *[""] * len(self.names)), ("", *self.names)]
+        parameters: list[tuple[str, ...]] = [("final parameters", *[""] * len(self.names)), ("", *self.names)]
         parameters.append(("best fit found", *(number(v, 4) for v in self.problem.coefficients(self.best))))
         for s in self.schemes:
             parameters.append((f"{s.name}, median", *(number(v, 4) for v in s.final[1])))
-            parameters.append(
-                ("  10 to 90 %", *(f"{number(a, 4)} to {number(b, 4)}" for a, b in s.final[[0, 2]].T))
-            )
+            parameters.append(("  10 to 90 %", *(f"{number(a, 4)} to {number(b, 4)}" for a, b in s.final[[0, 2]].T)))
         lines = [
             f"{self.data.name}: {self.data.target} by {', '.join(self.data.features)}; {self.problem.n_terms} rows",
             f"source: {self.data.source}",

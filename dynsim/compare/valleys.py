@@ -9,6 +9,7 @@ from dynsim.chain import iterate
 from dynsim.compare.text import diverged_line, number, probability, table
 from dynsim.errors import NotALattice
 from dynsim.methods import RR, SGD
+from dynsim.problems.two_valleys import TwoValleys
 from dynsim.results import Density, StepSizeRange, Trajectories
 from dynsim.sampling import Balanced
 from dynsim.sde import sde_limit
@@ -49,8 +50,8 @@ class ValleyScheme:
 class ValleyComparison:
     """The schemes side by side; see :func:`compare_on_valleys`."""
 
-    problem: object
-    schemes: tuple
+    problem: TwoValleys
+    schemes: tuple[ValleyScheme, ...]
     settings: dict
 
     def in_valley(self, theta):

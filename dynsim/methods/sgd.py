@@ -41,7 +41,7 @@ class SGD:
         return _NAMES.get(type(self.sampling), f"SGD, {type(self.sampling).__name__}")
 
 
-def RR(step_size) -> SGD:
+def RR(step_size: float) -> SGD:
     """Resampling and reweighting, AY (3.5): ``SGD`` with ``sampling.GradientNorm()``.
 
     Parameters

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -47,7 +48,7 @@ class Table:
 
     X: np.ndarray = field(repr=False)
     y: np.ndarray = field(repr=False)
-    features: tuple
+    features: tuple[str, ...]
     target: str
     name: str
     source: str = field(repr=False)
@@ -58,7 +59,7 @@ def data_sets() -> dict[str, str]:
     return {name: line for name, (_, _, line, _) in _SHIPPED.items()}
 
 
-def load_data(name, target=None) -> Table:
+def load_data(name: str | os.PathLike, target: str | None = None) -> Table:
     """A data set that comes with dynsim, or a CSV file of numbers with a line of column names.
 
     Parameters

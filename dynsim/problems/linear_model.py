@@ -3,6 +3,7 @@
 import numpy as np
 
 from dynsim import _check
+from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 from dynsim.problems.problem import Problem
 
@@ -36,11 +37,11 @@ class LinearModel(Problem):
         self.gradient_norms_field = getattr(kernels, f"{loss}_norms")
         self._shift, self._scale, self._target, self._intercept = shift, scale, target, intercept
 
-    def residuals(self, theta) -> np.ndarray:
+    def residuals(self, theta: ArrayLike) -> np.ndarray:
         """θ·x_n − y_n: theta (..., dim) -> (..., n_terms)."""
         return _check.points("theta", theta, self.dim) @ self.X.T - self.y
 
-    def term_hessians(self, theta):
+    def term_hessians(self, theta: ArrayLike) -> np.ndarray:
         """φ''(r_n) x_n x_nᵀ: theta (..., dim) -> (..., n_terms, dim, dim)."""
         r = self.residuals(theta)
         curvature = np.ones_like(r) if self.loss_name == "square" else (1 - r**2) * np.exp(-(r**2) / 2)
@@ -51,7 +52,7 @@ class LinearModel(Problem):
         root = np.sqrt(self.weights)
         return np.linalg.lstsq(root[:, None] * self.X, root * self.y, rcond=None)[0]
 
-    def coefficients(self, theta) -> np.ndarray:
+    def coefficients(self, theta: ArrayLike) -> np.ndarray:
         """θ in the units of the data as given: theta (..., dim) -> (..., dim), the intercept first if there is one."""
         theta = _check.points("theta", theta, self.dim)
         center, spread = self._target
@@ -62,7 +63,15 @@ class LinearModel(Problem):
         return np.concatenate([constant, slopes], axis=-1)
 
 
-def linear_model(X, y, loss="square", *, intercept=False, standardize=False, weights=None) -> LinearModel:
+def linear_model(
+    X: ArrayLike,
+    y: ArrayLike,
+    loss: str = "square",
+    *,
+    intercept: bool = False,
+    standardize: bool = False,
+    weights: ArrayLike | None = None,
+) -> LinearModel:
     """A linear model f(x, θ) = θ·x fitted to data: L(θ) = Σ a_n φ(θ·x_n − y_n).
 
     Parameters

@@ -5,7 +5,8 @@ from functools import cached_property
 import numpy as np
 
 from dynsim import _check
-from dynsim.sampling import Uniform
+from dynsim._typing import ArrayLike
+from dynsim.sampling import Sampling, Uniform
 
 
 class Problem:
@@ -34,10 +35,10 @@ class Problem:
         Slope of each term in its own valley, what ``sampling.Balanced`` needs.
     """
 
-    minima = None
-    kinks = ()
-    bounds = None
-    slopes = None
+    minima: np.ndarray | None = None
+    kinks: tuple[float, ...] = ()
+    bounds: tuple[float, float] | None = None
+    slopes: np.ndarray | None = None
 
     def __init__(self, loss, gradient, *, params, weights, dim, name):
         """Keep the formulas ``loss(theta, n, params)`` and ``gradient(theta, n, params, out)`` and their parameters."""
@@ -77,7 +78,7 @@ class Problem:
 
         return limit_drift(self._gradient), limit_diffusion(self._gradient)
 
-    def term_losses(self, theta) -> np.ndarray:
+    def term_losses(self, theta: ArrayLike) -> np.ndarray:
         """l_n(θ) for all terms: theta (..., dim) -> (..., n_terms)."""
         theta, lanes = self._lanes(theta)
         result = np.empty((lanes.shape[1], self.n_terms))
@@ -85,7 +86,7 @@ class Problem:
             result[:, n] = values
         return result.reshape(*theta.shape[:-1], self.n_terms)
 
-    def loss(self, theta) -> np.ndarray:
+    def loss(self, theta: ArrayLike) -> np.ndarray:
         """L(θ): theta (..., dim) -> (...)."""
         theta, lanes = self._lanes(theta)
         result = np.zeros(lanes.shape[1])
@@ -93,7 +94,7 @@ class Problem:
             result += self.weights[n] * values
         return result.reshape(theta.shape[:-1])
 
-    def term_gradients(self, theta) -> np.ndarray:
+    def term_gradients(self, theta: ArrayLike) -> np.ndarray:
         """∇l_n(θ) for all terms: theta (..., dim) -> (..., n_terms, dim). At a kink, the derivative from the left."""
         theta, lanes = self._lanes(theta)
         result = np.empty((lanes.shape[1], self.n_terms, self.dim))
@@ -101,7 +102,7 @@ class Problem:
             result[:, n] = values.T
         return result.reshape(*theta.shape[:-1], self.n_terms, self.dim)
 
-    def gradient(self, theta) -> np.ndarray:
+    def gradient(self, theta: ArrayLike) -> np.ndarray:
         """∇L(θ): theta (..., dim) -> (..., dim)."""
         theta, lanes = self._lanes(theta)
         result = np.zeros_like(lanes)
@@ -109,15 +110,15 @@ class Problem:
             result += self.weights[n] * values
         return result.T.reshape(theta.shape)
 
-    def term_hessians(self, theta) -> np.ndarray:
+    def term_hessians(self, theta: ArrayLike) -> np.ndarray:
         """∇²l_n(θ) for all terms: theta (..., dim) -> (..., n_terms, dim, dim)."""
         raise NotImplementedError
 
-    def hessian(self, theta) -> np.ndarray:
+    def hessian(self, theta: ArrayLike) -> np.ndarray:
         """∇²L(θ): theta (..., dim) -> (..., dim, dim)."""
         return np.einsum("n,...njk->...jk", self.weights, self.term_hessians(theta))
 
-    def gradient_covariance(self, theta, sampling=None) -> np.ndarray:
+    def gradient_covariance(self, theta: ArrayLike, sampling: Sampling | None = None) -> np.ndarray:
         """Covariance of the reweighted gradient of one drawn term.
 
         Σ(θ) = Σ_n p_n v_n v_nᵀ with v_n = (a_n/p_n) ∇l_n(θ) − ∇L(θ): Σ¹ of AY (3.4) for uniform sampling, Σ² of

@@ -3,12 +3,15 @@
 import numpy as np
 
 from dynsim import _check
+from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 from dynsim.problems.problem import Problem
 
 
 class TwoValleys(Problem):
     """AY §2.1; made by :func:`two_valleys`."""
+
+    minima: np.ndarray
 
     def __init__(self, a1, eps, k):
         from dynsim._kernels.two_valleys import gradient, loss
@@ -22,17 +25,17 @@ class TwoValleys(Problem):
         minima = np.array([[1 / k], [-1.0]])
         self.minima = minima[np.argsort(self.loss(minima), kind="stable")]
 
-    def term_hessians(self, theta):
+    def term_hessians(self, theta: ArrayLike) -> np.ndarray:
         """Zero: the terms are piecewise linear."""
         theta = _check.points("theta", theta, 1)
         return np.zeros((*theta.shape[:-1], 2, 1, 1))
 
-    def basin(self, minimum) -> tuple[float, float]:
+    def basin(self, minimum: ArrayLike) -> tuple[float, float]:
         """The interval of starts from which gradient descent runs to this minimum: the half-line on its side of 0."""
         return (-np.inf, 0.0) if np.ravel(minimum)[0] < 0 else (0.0, np.inf)
 
 
-def two_valleys(a1=0.4, eps=0.1, K=5.0) -> TwoValleys:
+def two_valleys(a1: float = 0.4, eps: float = 0.1, K: float = 5.0) -> TwoValleys:
     """Two groups whose losses have slopes 1 and K: a flat local minimum at −1, a sharp one at 1/K. AY §2.1.
 
     L = a1 V1 + a2 V2 with a2 = 1 − a1 and

@@ -5,6 +5,7 @@ import numpy as np
 from dynsim import _check
 from dynsim._ensemble import Plan, run_ensemble, saved_steps
 from dynsim._random import seed_and_key
+from dynsim._typing import ArrayLike, Seed
 from dynsim.errors import ArgumentError
 from dynsim.results import Trajectories
 from dynsim.sde.model import SDE
@@ -13,18 +14,18 @@ _STEP_TOLERANCE = 1e-9  # how far t_end / dt may be from a whole number, relativ
 
 
 def integrate(
-    sde,
-    x0,
-    t_end,
+    sde: SDE,
+    x0: ArrayLike,
+    t_end: float,
     *,
-    dt,
-    n_paths=1,
-    rng=None,
-    save_every=1,
-    threads=None,
-    block_width=None,
-    chunk_steps=None,
-    progress=False,
+    dt: float,
+    n_paths: int = 1,
+    rng: Seed = None,
+    save_every: int | None = 1,
+    threads: int | None = None,
+    block_width: int | None = None,
+    chunk_steps: int | None = None,
+    progress: bool = False,
 ) -> Trajectories:
     """Integrate an Itô SDE by Euler–Maruyama, X ← X + μ(t, X) dt + σ(t, X) ΔW, from t = 0 to ``t_end``.
 

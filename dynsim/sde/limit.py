@@ -8,7 +8,7 @@ from dynsim.problems import Problem
 from dynsim.sde.model import SDE
 
 
-def sde_limit(problem, method) -> SDE:
+def sde_limit(problem: Problem, method: SGD) -> SDE:
     """The Itô SDE dΘ = −∇L(Θ) dt + √η Σ(Θ)^½ dW that a chain with step size η follows, t = η k.
 
     Σ is the covariance of the drawn, reweighted gradient: AY (3.4) for ``SGD``, AY (3.6) for ``RR``, AY §2.1 for

@@ -1,10 +1,12 @@
 """The Itô stochastic differential equation dX = μ(t, X) dt + σ(t, X) dW."""
 
 import inspect
+from collections.abc import Callable
 
 import numpy as np
 
 from dynsim import _check
+from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 
 _PROBE = 0.5  # where a user's function is called once, to see what it returns
@@ -44,7 +46,16 @@ class SDE:
     ([[-2.0]], [[[1.0]]])
     """
 
-    def __init__(self, drift, diffusion, *, dim=1, noise_dim=None, params=(), breaks=()):
+    def __init__(
+        self,
+        drift: Callable,
+        diffusion: Callable,
+        *,
+        dim: int = 1,
+        noise_dim: int | None = None,
+        params: ArrayLike = (),
+        breaks: ArrayLike = (),
+    ):
         self.dim = _check.count("dim", dim)
         self.params = _check.array("params", params, ndim=1)
         self.breaks = tuple(np.sort(_check.array("breaks", breaks, ndim=1)))
@@ -68,7 +79,7 @@ class SDE:
     def __repr__(self):
         return f"<{self.name}: dim {self.dim}, noise dim {self.noise_dim}>"
 
-    def drift(self, t, x) -> np.ndarray:
+    def drift(self, t: float, x: ArrayLike) -> np.ndarray:
         """μ(t, x) at points x (..., dim), shape (..., dim)."""
         x = _check.points("x", x, self.dim)
         lanes = np.ascontiguousarray(x.reshape(-1, self.dim).T)
@@ -76,7 +87,7 @@ class SDE:
         self._drift_field(float(t), lanes, self.params, out)
         return out.T.reshape(x.shape)
 
-    def diffusion(self, t, x) -> np.ndarray:
+    def diffusion(self, t: float, x: ArrayLike) -> np.ndarray:
         """σ(t, x) at points x (..., dim), shape (..., dim, noise_dim)."""
         x = _check.points("x", x, self.dim)
         lanes = np.ascontiguousarray(x.reshape(-1, self.dim).T)
@@ -89,7 +100,7 @@ class SDE:
             result[:, :, c] = out.T
         return result.reshape(*x.shape, self.noise_dim)
 
-    def covariance(self, t, x) -> np.ndarray:
+    def covariance(self, t: float, x: ArrayLike) -> np.ndarray:
         """D(t, x) = σσᵀ at points x (..., dim), shape (..., dim, dim)."""
         sigma = self.diffusion(t, x)
         return sigma @ np.swapaxes(sigma, -1, -2)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from dynsim import _check
+from dynsim._typing import ArrayLike
 from dynsim.errors import NotApplicable
 from dynsim.methods import SGD
 from dynsim.problems import LinearModel, Problem
@@ -13,7 +14,7 @@ from dynsim.stability.one_step import critical_for_fixed, critical_for_gradient_
 CRITERIA = ("one-step",)
 
 
-def step_size_range(problem, method, *, at, criterion="one-step") -> StepSizeRange:
+def step_size_range(problem: Problem, method: SGD, *, at: ArrayLike, criterion: str = "one-step") -> StepSizeRange:
     """The step sizes for which a scheme holds on to a minimum θ*.
 
     ``criterion="one-step"``: the expected squared distance to θ* does not grow in one step, whatever the direction.
@@ -60,11 +61,11 @@ def step_size_range(problem, method, *, at, criterion="one-step") -> StepSizeRan
     _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
     _check.instance("method", method, SGD, "a method, such as SGD(step_size=0.04)")
     _check.choice("criterion", criterion, CRITERIA)
-    at = _check.start("at", at, 1, problem.dim)[0]
+    minimum = _check.start("at", at, 1, problem.dim)[0]
     if isinstance(problem, TwoValleys):
-        return _hold_on_valley(problem, method, at)
+        return _hold_on_valley(problem, method, minimum)
     if isinstance(problem, LinearModel):
-        return _linear_model(problem, method, at)
+        return _linear_model(problem, method, minimum)
     raise NotApplicable(f"criterion 'one-step' needs a linear model or two_valleys, got {problem.name}")
 
 

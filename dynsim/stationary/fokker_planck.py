@@ -12,6 +12,7 @@ and D are constant on each cell: for piecewise constant coefficients with jumps 
 import numpy as np
 
 from dynsim import _check
+from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.results import Density
 from dynsim.sde import SDE
@@ -20,7 +21,9 @@ _BOUNDARY_SHARE = 0.01  # the outermost cells whose mass tells that the bounds a
 _PURE_DRIFT = 1e8  # from this |z| on, e^−|z| is 0 for any purpose: D is the rounding of a zero, or might as well be
 
 
-def stationary_density(sde, bounds, n_cells=2000, *, breaks=()) -> Density:
+def stationary_density(
+    sde: SDE, bounds: tuple[float, float], n_cells: int = 2000, *, breaks: ArrayLike = ()
+) -> Density:
     """Stationary density of a one-dimensional Itô SDE on an interval with reflecting ends.
 
     Solves 0 = −(μ p)' + ½ (σ² p)'' without flux, exactly for piecewise constant μ and σ that jump on ``breaks``, with
@@ -130,7 +133,7 @@ def _sum_from_peak(steps):
 
 
 def _log_bernoulli(z):
-    """ln B(z), B(z) = z/(e^z − 1), without overflow or cancellation."""
+    """Ln B(z), B(z) = z/(e^z − 1), without overflow or cancellation."""
     a = np.abs(z)
     series = -z / 2 - z * z / 24
     exact = np.log(np.where(a > 0, a, 1.0)) - np.log(-np.expm1(-np.where(a > 0, a, 1.0))) - np.maximum(z, 0.0)

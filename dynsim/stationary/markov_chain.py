@@ -7,6 +7,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from dynsim import _check
+from dynsim._typing import ArrayLike, Region
 from dynsim.errors import NotALattice
 from dynsim.methods import SGD
 from dynsim.problems import Problem
@@ -52,21 +53,20 @@ class MarkovChain:
             log_mass[members] = log_stationary(block) + log_weight
         return self._density(log_mass, f"stationary law of {self.label}")
 
-    def distribution(self, n_steps) -> Density:
+    def distribution(self, n_steps: int) -> Density:
         """The law of the chain after ``n_steps`` steps from x0."""
         n_steps = _check.count("n_steps", n_steps, least=0)
-        for mass in self._laws(n_steps):
-            pass
+        *_, mass = self._laws(n_steps)
         with np.errstate(divide="ignore"):
             return self._density(np.log(mass), f"law of {self.label} after {n_steps} steps", residual=0.0)
 
-    def occupation(self, region, n_steps) -> np.ndarray:
+    def occupation(self, region: Region, n_steps: int) -> np.ndarray:
         """Probability of being in a region after 0, 1, …, n_steps steps from x0, shape (n_steps + 1,)."""
         inside = _check.region("region", region, self.states)
         n_steps = _check.count("n_steps", n_steps, least=0)
         return np.array([mass[inside].sum() for mass in self._laws(n_steps)])
 
-    def mean_hitting_time(self, region) -> float:
+    def mean_hitting_time(self, region: Region) -> float:
         """Expected number of steps from x0 until the chain is in a region; inf if it may never get there.
 
         Exact to full relative accuracy however long it is; 0 if x0 lies in the region.
@@ -149,7 +149,7 @@ class MarkovChain:
         return f"MarkovChain({self.label}: {self.states.shape[0]} states)"
 
 
-def markov_chain(problem, method, *, x0, max_states=5000) -> MarkovChain:
+def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: int = 5000) -> MarkovChain:
     """A stochastic optimization method as a finite Markov chain, where the states it can reach from x0 are finite.
 
     That is so when the reweighted gradients take finitely many, commensurable values, as for AY §2.1. The chain lives
@@ -185,11 +185,12 @@ def markov_chain(problem, method, *, x0, max_states=5000) -> MarkovChain:
     _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
     _check.instance("method", method, SGD, "a method, such as SGD(step_size=0.04)")
     max_states = _check.count("max_states", max_states)
-    x0 = _check.start("x0", x0, 1, problem.dim)
-    outcomes, p = _outcomes(problem, method, x0)
-    resolution = _SAME * max(1e-3 * np.abs(x0).max(), np.abs(outcomes - x0).max(), method.step_size * 1e-3)
-    index: dict = {}
-    states, rows, columns, values = [], [], [], []
+    start = _check.start("x0", x0, 1, problem.dim)
+    outcomes, p = _outcomes(problem, method, start)
+    resolution = _SAME * max(1e-3 * np.abs(start).max(), np.abs(outcomes - start).max(), method.step_size * 1e-3)
+    index: dict[tuple, int] = {}
+    states: list[np.ndarray] = []
+    rows, columns, values = [], [], []
 
     def number(theta):
         key = tuple(np.rint(theta / resolution).astype(np.int64))
@@ -198,7 +199,7 @@ def markov_chain(problem, method, *, x0, max_states=5000) -> MarkovChain:
             states.append(theta)
         return index[key]
 
-    number(x0[0])
+    number(start[0])
     done = 0
     while done < len(states):
         front = _on_kinks(np.array(states[done:]), problem.kinks, resolution)
@@ -212,7 +213,7 @@ def markov_chain(problem, method, *, x0, max_states=5000) -> MarkovChain:
         done += front.shape[0]
         if len(states) > max_states:
             raise NotALattice(
-                f"{method.name} on {problem.name} reaches more than {max_states} states from x0 = {x0[0].tolist()}: "
+                f"{method.name} on {problem.name} reaches more than {max_states} states from x0 = {start[0].tolist()}: "
                 "they do not form a finite lattice that small (raise max_states, or use the SDE and simulation)"
             )
     points = np.array(states)
@@ -221,7 +222,7 @@ def markov_chain(problem, method, *, x0, max_states=5000) -> MarkovChain:
     m = points.shape[0]
     transition = sparse.csr_array((values, (rank[rows], rank[columns])), shape=(m, m))
     transition.sum_duplicates()
-    settings = {"problem": problem.name, "method": repr(method), "x0": x0[0].tolist()}
+    settings = {"problem": problem.name, "method": repr(method), "x0": start[0].tolist()}
     return MarkovChain(points[order], transition, int(rank[0]), f"{method.name} on {problem.name}", settings)
 
 

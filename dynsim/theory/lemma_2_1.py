@@ -5,12 +5,15 @@ import numpy as np
 from dynsim import _check
 from dynsim.errors import NotApplicable
 from dynsim.methods import SGD
+from dynsim.problems import Problem
 from dynsim.problems.two_valleys import TwoValleys
 from dynsim.results import Density
 from dynsim.stationary.fokker_planck import grid_with_breaks
 
 
-def lemma_2_1(problem, method, *, bounds=(-2.0, 1.0), n_cells=4000) -> Density:
+def lemma_2_1(
+    problem: Problem, method: SGD, *, bounds: tuple[float, float] = (-2.0, 1.0), n_cells: int = 4000
+) -> Density:
     """AY Lemma 2.1 and its analogue for fixed proportions, as printed: the limit ε → 0 of the noise, not of V.
 
     p(θ) ∝ (1/s²) exp(−2 V(θ) / (s² η)) with s = a1 √(f2/f1) for θ < 0 and s = K a2 √(f1/f2) for θ > 0; for plain

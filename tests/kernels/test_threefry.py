@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from numba import types
 from scipy import stats
 
 from dynsim._kernels import jit
 from dynsim._kernels.threefry import fill_normals, fill_uniforms, threefry
-from numba import types
 
 KEY = np.array([0x0123456789ABCDEF, 0xFEDCBA9876543210], dtype=np.uint64)
 
