@@ -16,7 +16,7 @@ DIVERGED = 1e100
 _CHUNK_SECONDS = 0.1  # between two looks at Ctrl-C and the progress bar
 _FIRST_CHUNK = 32
 _SAVES_PER_CHUNK = 2**21  # float64 values buffered between kernel and result
-_LANES = (8, 256)
+_LANES = (8, 512)
 _BLOCK_VALUES = 2**15  # what one block keeps in the cache, in float64 values
 
 

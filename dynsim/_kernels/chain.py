@@ -5,7 +5,7 @@ from numba import types
 
 from dynsim._kernels.draw import draw_by_proportions, draw_fixed
 from dynsim._kernels.fields import GRADIENTS, PROPORTIONS
-from dynsim._kernels.jit import BLOCK, BLOCKS, INTS, KEY, SAVES, VECTOR, function_pointer, kernel
+from dynsim._kernels.jit import BLOCK, BLOCKS, INTS, KEY, SAVES, VECTOR, function_pointer, kernel, widest_vectors
 from dynsim._kernels.threefry import fill_uniforms
 
 # span: what part of which paths this call computes; the same layout for every time loop
@@ -22,6 +22,7 @@ def advance_chain(gradients, proportions, params, table, step_sizes, x, span, ke
 
     span[4] says whether the proportions are the fixed ones of ``table`` or those of the field ``proportions``.
     """
+    widest_vectors()
     first, last, save_every, fixed = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY], span[FIXED] != 0
     n_blocks, dim, width = x.shape
     u = np.empty((2, width))

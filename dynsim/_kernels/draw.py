@@ -5,7 +5,7 @@ Inversion, not an alias table: two schemes driven by the same uniforms then tend
 
 import numpy as np
 
-from dynsim._kernels.jit import formula
+from dynsim._kernels.jit import formula, widest_vectors
 
 # Rows of the table that describes a sampling scheme with fixed proportions f_n.
 WEIGHTS, REWEIGHTING, CUMULATIVE, GUIDE = 0, 1, 2, 3
@@ -15,6 +15,7 @@ _SCAN = 16  # up to so many terms, counting over all of them (SIMD) beats jumpin
 @formula
 def draw_fixed(u, table, term, scale):
     """Term n with probability f_n, and its reweighting a_n / f_n."""
+    widest_vectors()
     n_terms = table.shape[1]
     if n_terms <= _SCAN:
         for i in range(u.shape[0]):
@@ -36,6 +37,7 @@ def draw_fixed(u, table, term, scale):
 @formula
 def draw_by_proportions(u, p, table, term, scale, total):
     """Term n with probability p[n] / Σp, and its reweighting a_n Σp / p[n]; weight 0 where all p are 0."""
+    widest_vectors()
     n_terms = p.shape[0]
     for i in range(u.shape[0]):
         total[i] = 0.0

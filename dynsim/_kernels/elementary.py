@@ -15,6 +15,7 @@ _TWO_52_BITS = np.uint64(0x4330000000000000)  # OR-ing an integer below 2^52 int
 _TWO_52 = 4503599627370496.0
 _ROUND = 6755399441055744.0  # adding and subtracting 1.5·2^52 rounds to an integer
 _ROUND_BITS = np.uint64(0x4338000000000000)
+_SIGN = np.uint64(0x8000000000000000)
 _SQRT_HALF_BITS = np.uint64(0x3FE6A09E667F3BCD)
 _SQRT_HALF_OFFSET = np.uint64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
 _LN2_HIGH = 6.93147180369123816490e-01  # trailing zeros: exact when multiplied by an exponent
@@ -71,11 +72,8 @@ def log(x):
 
 
 @formula
-def sin_cos_turn(v):
-    """(sin 2πv, cos 2πv) to 4e-16 absolute, for 0 <= v < 1."""
-    shifted = 4.0 * v + _ROUND
-    r = v - 0.25 * (shifted - _ROUND)  # in [-1/8, 1/8], exact
-    quadrant = bits_from_float(shifted)
+def sin_cos_eighth(r):
+    """(sin 2πr, cos 2πr) to 2e-16 absolute, for |r| <= 1/8."""
     q = r * r
     s = 3.7808689593022955184
     s = s * q - 15.093804209987113512
@@ -92,9 +90,23 @@ def sin_cos_turn(v):
     c = c * q + 64.939394022667957529
     c = c * q - 19.739208802178716989
     c = c * q + 1.0
-    odd = (quadrant & np.uint64(1)) != np.uint64(0)
-    sine = c if odd else s
-    cosine = s if odd else c
-    sine = -sine if (quadrant & np.uint64(2)) != np.uint64(0) else sine
-    cosine = -cosine if ((quadrant + np.uint64(1)) & np.uint64(2)) != np.uint64(0) else cosine
-    return sine, cosine
+    return s, c
+
+
+@formula
+def quarter_turns(sine, cosine, n):
+    """Sine and cosine of an angle turned on by n quarters (uint64): (s, c), (c, −s), (−s, −c), (−c, s) for n mod 4."""
+    odd = (n & np.uint64(1)) != np.uint64(0)
+    s = cosine if odd else sine
+    c = sine if odd else cosine
+    s_sign = (n << np.uint64(62)) & _SIGN
+    c_sign = ((n + np.uint64(1)) << np.uint64(62)) & _SIGN
+    return float_from_bits(bits_from_float(s) ^ s_sign), float_from_bits(bits_from_float(c) ^ c_sign)
+
+
+@formula
+def sin_cos_turn(v):
+    """(sin 2πv, cos 2πv) to 4e-16 absolute, for |v| < 2^50."""
+    shifted = 4.0 * v + _ROUND
+    sine, cosine = sin_cos_eighth(v - 0.25 * (shifted - _ROUND))  # the difference is exact
+    return quarter_turns(sine, cosine, bits_from_float(shifted))

@@ -5,7 +5,7 @@ from numba import types
 
 from dynsim._kernels.chain import FIRST_PATH, FIRST_STEP, LAST_STEP, SAVE_EVERY
 from dynsim._kernels.fields import DIFFUSION, DRIFT
-from dynsim._kernels.jit import BLOCKS, FLOAT, INT, INTS, KEY, SAVES, VECTOR, function_pointer, kernel
+from dynsim._kernels.jit import BLOCKS, FLOAT, INT, INTS, KEY, SAVES, VECTOR, function_pointer, kernel, widest_vectors
 from dynsim._kernels.threefry import fill_normals
 
 
@@ -14,6 +14,7 @@ from dynsim._kernels.threefry import fill_normals
 )
 def advance_euler_maruyama(drift, diffusion, params, h, noise_dim, x, span, key, out):
     """Steps span[1] ≤ k < span[2] of blocks x (blocks, d, W), in place; every span[3]-th state into out."""
+    widest_vectors()
     first, last, save_every = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY]
     n_blocks, dim, width = x.shape
     sqrt_h = np.sqrt(h)

@@ -10,7 +10,7 @@ import functools
 import numpy as np
 from numba import types
 
-from dynsim._kernels.jit import BLOCK, FLOAT, INTS, VECTOR, column, kernel, kernel_of
+from dynsim._kernels.jit import BLOCK, FLOAT, INTS, VECTOR, column, kernel, kernel_of, widest_vectors
 
 LOSSES = (BLOCK, VECTOR, INTS, VECTOR)  # x (d, W), params, term (W,), out (W,)
 GRADIENTS = (BLOCK, VECTOR, INTS, BLOCK)  # x (d, W), params, term (W,), out (d, W)
@@ -25,6 +25,7 @@ def losses_field(loss, cache=True):
 
     @kernel_of(loss, types.void(*LOSSES), cache=cache)
     def losses(x, params, term, out):
+        widest_vectors()
         for i in range(x.shape[1]):
             out[i] = loss(column(x, i), term[i], params)
 
@@ -37,6 +38,7 @@ def gradients_field(gradient, cache=True):
 
     @kernel_of(gradient, types.void(*GRADIENTS), cache=cache)
     def gradients(x, params, term, out):
+        widest_vectors()
         for i in range(x.shape[1]):
             gradient(column(x, i), term[i], params, column(out, i))
 
@@ -49,6 +51,7 @@ def gradient_norms_field(gradient, cache=True):
 
     @kernel_of(gradient, types.void(*PROPORTIONS), cache=cache)
     def proportions(x, params, weights, out):
+        widest_vectors()
         g = np.empty_like(x)
         for n in range(weights.shape[0]):
             for i in range(x.shape[1]):

@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 
 from dynsim._kernels.fields import DIFFUSION, DRIFT
-from dynsim._kernels.jit import column, kernel_of
+from dynsim._kernels.jit import column, kernel_of, widest_vectors
 
 HEADER = 3
 # A Cholesky pivot below this share of the diagonal is rounding: Σ is rank-deficient there, and its column is zero.
@@ -22,6 +22,7 @@ def limit_drift(gradient, cache=True):
 
     @kernel_of(gradient, types.void(*DRIFT), cache=cache)
     def drift(t, x, params, out):
+        widest_vectors()
         n_terms = np.int64(params[1])
         own = params[HEADER + 2 * n_terms :]
         g = np.empty_like(x)
@@ -45,6 +46,7 @@ def limit_diffusion(gradient, cache=True):
 
     @kernel_of(gradient, types.void(*DIFFUSION), cache=cache)
     def diffusion(t, x, dw, params, out):
+        widest_vectors()
         dim, width = x.shape
         sqrt_eta = np.sqrt(params[0])
         n_terms = np.int64(params[1])

@@ -5,7 +5,7 @@ from numba import types
 
 from dynsim._kernels.elementary import exp
 from dynsim._kernels.fields import PROPORTIONS
-from dynsim._kernels.jit import formula, kernel
+from dynsim._kernels.jit import formula, kernel, widest_vectors
 
 
 @formula
@@ -58,6 +58,7 @@ def welsch_gradient(theta, n, params, out):
 
 @formula
 def _fill_residuals(x, n, params, out):
+    widest_vectors()
     dim = x.shape[0]
     row = n * (dim + 1)
     for i in range(x.shape[1]):
@@ -78,6 +79,7 @@ def _scale(weight, n, dim, params):
 @kernel(types.void(*PROPORTIONS))
 def square_norms(x, params, weights, out):
     """out[n, i] = a_n |r| ‖x_n‖: gradient_norms_field with the lanes innermost throughout."""
+    widest_vectors()
     for n in range(weights.shape[0]):
         _fill_residuals(x, n, params, out[n])
         scale = _scale(weights[n], n, x.shape[0], params)
@@ -88,6 +90,7 @@ def square_norms(x, params, weights, out):
 @kernel(types.void(*PROPORTIONS))
 def welsch_norms(x, params, weights, out):
     """out[n, i] = a_n |r| exp(−r²/2) ‖x_n‖."""
+    widest_vectors()
     for n in range(weights.shape[0]):
         _fill_residuals(x, n, params, out[n])
         scale = _scale(weights[n], n, x.shape[0], params)

@@ -12,15 +12,17 @@ from numba.core.errors import NumbaError
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from dynsim._kernels.fields import DIFFUSION, DRIFT
-from dynsim._kernels.jit import column, kernel
+from dynsim._kernels.jit import column, kernel, widest_vectors
 
 _TEMPLATE = """
 def field(t, x, {noise}params, out):
+    widest_vectors()
     {unpack}
     for i in range(x.shape[1]):
         value = function({arguments})
         {stores}
 """
+_NAMES = {"column": column, "to_fixed_tuple": to_fixed_tuple, "np": np, "widest_vectors": widest_vectors}
 # Parameters are unpacked to scalars before the loop over lanes, which a load inside a branch would keep from SIMD.
 _MOST_UNPACKED = 32
 
@@ -53,6 +55,7 @@ def filling_field(function, *, with_params, shape):
     loops = f"for j in range({shape[0]}):\n" + (f"            for c in range({shape[1]}):\n    " if noisy else "")
     source = f"""
 def field(t, x, {"dw, " if noisy else ""}params, out):
+    widest_vectors()
     value = np.empty({shape})
     for i in range(x.shape[1]):
         function({arguments})
@@ -78,7 +81,13 @@ def _compile(function, signature, noise, stores, with_params, n_params):
 
 def _build(source, function, signature):
     compiled = function if hasattr(function, "py_func") else numba.njit(error_model="numpy")(function)
-    names = {"function": compiled, "column": column, "to_fixed_tuple": to_fixed_tuple, "np": np}
+    names = {
+        "function": compiled,
+        "column": column,
+        "to_fixed_tuple": to_fixed_tuple,
+        "np": np,
+        "widest_vectors": widest_vectors,
+    }
     exec(source, names)
     try:
         return kernel(types.void(*signature), cache=False)(names["field"])

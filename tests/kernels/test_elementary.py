@@ -76,3 +76,10 @@ def test_sine_and_cosine_of_a_turn_are_right_to_4e_16():
         for s, c, t in zip(*out, turns, strict=True)
     ]
     assert float(max(errors)) < 4e-16
+
+
+def test_sine_and_cosine_of_many_turns_are_as_good():
+    v = np.array([-0.375, -1.0, -3.2, 17.9, 1e6 + 0.25, -0.0])
+    out = np.empty((2, v.size))
+    sin_cos_turn(v, out)
+    np.testing.assert_allclose(out, [np.sin(2 * np.pi * (v % 1)), np.cos(2 * np.pi * (v % 1))], rtol=0, atol=5e-16)
