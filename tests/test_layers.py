@@ -7,6 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dynsim"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+KERNEL_IMPORTS = {"contextlib", "functools", "llvmlite", "numba", "numpy", "pathlib", "warnings"}
 TOP = {"cli", "plot", "compare", "__main__"}
 
 
@@ -29,9 +30,15 @@ def test_imports_go_downwards(path):
     for name in imports(path):
         root, _, rest = name.partition(".")
         if room(path) == "_kernels":
-            assert root in {"numpy", "numba", "functools", "contextlib", "pathlib", "warnings"} or name.startswith(
-                "dynsim._kernels"
-            ), name
+            assert root in {
+                "numpy",
+                "numba",
+                "functools",
+                "contextlib",
+                "llvmlite",
+                "pathlib",
+                "warnings",
+            } or name.startswith("dynsim._kernels"), name
         else:
             assert root != "numba", name
         if root == "dynsim" and room(path) not in TOP | {"results"}:

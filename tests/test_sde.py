@@ -3,6 +3,7 @@ import math
 import numpy as np
 import oracles
 import pytest
+import sdeint
 from numba import types
 
 import dynsim as ds
@@ -51,6 +52,22 @@ def test_paths_are_euler_maruyama_s_for_their_increments(name):
         sigma = (lambda t, x: np.diag(diffusion(t, x))) if name == "diagonal" else diffusion
         expected = oracles.euler_maruyama(drift, sigma, start[i], 0.125, dw[i])
         np.testing.assert_allclose(run.x[i], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_paths_are_those_of_sdeint_given_the_same_increments(name):
+    options, drift, diffusion, (dim, noise_dim) = SYSTEMS[name]
+    run = ds.integrate(ds.SDE(drift, diffusion, **options), 0.3, 5.0, dt=0.05, n_paths=3, rng=6)
+    sigma = np.diag if name == "diagonal" else np.atleast_2d
+    for x, dw in zip(run.x, increments(6, 3, 100, noise_dim, 0.05), strict=True):
+        expected = sdeint.itoEuler(
+            lambda x, t: np.atleast_1d(drift(t, x)),
+            lambda x, t: sigma(diffusion(t, x)).astype(float),
+            np.full(dim, 0.3),
+            run.t,
+            dW=dw,
+        )
+        np.testing.assert_allclose(x, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_drift_that_fills_out_is_the_one_that_returns():
@@ -125,6 +142,19 @@ def test_the_limit_has_the_gradient_as_drift_and_eta_sigma_as_covariance(valleys
     expected = 0.03 * valleys.gradient_covariance(theta, method.sampling)
     np.testing.assert_allclose(sde.covariance(0.0, theta), expected, rtol=1e-13, atol=1e-17)
     assert sde.breaks == valleys.kinks
+
+
+def test_the_limit_by_regions_is_the_limit_by_terms(valleys, schemes):
+    """Where a region ends, too: at a kink the value from the left."""
+    theta = np.concatenate([np.linspace(-2, 1, 301), [*valleys.kinks]])[:, None]
+    for method in schemes(0.03):
+        fields = ds.problems.Problem.limit_fields(valleys, method)
+        by_terms = ds.SDE._from_fields(*fields[:2], dim=1, noise_dim=1, params=fields[2], breaks=(), name="by terms")
+        by_regions = ds.sde_limit(valleys, method)
+        np.testing.assert_allclose(by_regions.drift(0.0, theta), by_terms.drift(0.0, theta), rtol=0, atol=1e-15)
+        np.testing.assert_allclose(
+            by_regions.diffusion(0.0, theta), by_terms.diffusion(0.0, theta), rtol=1e-13, atol=1e-15
+        )
 
 
 @pytest.mark.parametrize("method", [ds.SGD(0.3), ds.RR(0.3)], ids=["SGD", "RR"])

@@ -72,11 +72,16 @@ class Problem:
 
         return gradient_norms_field(self._gradient)
 
-    def _limit_fields(self):
-        """Block fields of the SDE limit: drift and diffusion."""
+    def limit_fields(self, method):
+        """Block fields of drift and diffusion of the SDE limit of a method, and their parameters, for kernels."""
         from dynsim._kernels.limit import limit_diffusion, limit_drift
 
-        return limit_drift(self._gradient), limit_diffusion(self._gradient)
+        proportions = method.sampling.proportions(self)
+        by_norm = proportions is None
+        f = self.weights if by_norm else proportions
+        header = [method.step_size, self.n_terms, float(by_norm)]
+        params = np.concatenate([header, self.weights, f, self.params])
+        return limit_drift(self._gradient), limit_diffusion(self._gradient), params
 
     def term_losses(self, theta: ArrayLike) -> np.ndarray:
         """l_n(θ) for all terms: theta (..., dim) -> (..., n_terms)."""

@@ -30,6 +30,15 @@ class TwoValleys(Problem):
         theta = _check.points("theta", theta, 1)
         return np.zeros((*theta.shape[:-1], 2, 1, 1))
 
+    def limit_fields(self, method):
+        """Constant drift and noise in each of the four regions."""
+        from dynsim._kernels.two_valleys_limit import diffusion, drift
+
+        regions = np.array([[-1.5], [-0.5], [0.5 / self.K], [2 / self.K]])
+        noise = method.step_size * self.gradient_covariance(regions, method.sampling)[:, 0, 0]
+        params = np.concatenate([[1 / self.K], -self.gradient(regions)[:, 0], np.sqrt(noise)])
+        return drift, diffusion, params
+
     def basin(self, minimum: ArrayLike) -> tuple[float, float]:
         """The interval of starts from which gradient descent runs to this minimum: the half-line on its side of 0."""
         return (-np.inf, 0.0) if np.ravel(minimum)[0] < 0 else (0.0, np.inf)

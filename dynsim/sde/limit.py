@@ -1,7 +1,5 @@
 """The SDE that a chain follows for small step sizes."""
 
-import numpy as np
-
 from dynsim import _check
 from dynsim.methods import SGD
 from dynsim.problems import Problem
@@ -35,17 +33,13 @@ def sde_limit(problem: Problem, method: SGD) -> SDE:
     """
     _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
     _check.instance("method", method, SGD, "a method, such as SGD(step_size=0.04)")
-    proportions = method.sampling.proportions(problem)
-    by_norm = proportions is None
-    f = problem.weights if by_norm else proportions
-    header = [method.step_size, problem.n_terms, float(by_norm)]
-    drift, diffusion = problem._limit_fields()
+    drift, diffusion, params = problem.limit_fields(method)
     return SDE._from_fields(
         drift,
         diffusion,
         dim=problem.dim,
         noise_dim=problem.dim,
-        params=np.concatenate([header, problem.weights, f, problem.params]),
+        params=params,
         breaks=problem.kinks,
         name=f"limit of {method.name} on {problem.name}, step size {method.step_size:g}",
     )
