@@ -49,8 +49,8 @@ def two_valleys(a1: float = 0.4, eps: float = 0.1, K: float = 5.0) -> TwoValleys
 
     L = a1 V1 + a2 V2 with a2 = 1 − a1 and
 
-    * V1(θ) = |θ + 1| − 1 for θ ≤ 0, εθ for θ > 0,
-    * V2(θ) = −εθ for θ ≤ 0, |Kθ − 1| − 1 for θ > 0.
+    * ``V1(θ) = |θ + 1| − 1`` for θ ≤ 0, ``εθ`` for θ > 0,
+    * ``V2(θ) = −εθ`` for θ ≤ 0, ``|Kθ − 1| − 1`` for θ > 0.
 
     Parameters
     ----------
