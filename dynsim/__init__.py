@@ -18,6 +18,7 @@ __all__ = [
     "integrate",
     "iterate",
     "markov_chain",
+    "noise_increments",
     "problems",
     "sampling",
     "sde_limit",
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from dynsim.methods import RR, SGD
     from dynsim.problems import Problem
     from dynsim.results import Density, StepSizeRange, Trajectories
-    from dynsim.sde import SDE, integrate, sde_limit  # type: ignore[no-redef]
+    from dynsim.sde import SDE, integrate, noise_increments, sde_limit  # type: ignore[no-redef]
     from dynsim.stability import step_size_range
     from dynsim.stationary import MarkovChain, markov_chain, stationary_density  # type: ignore[no-redef]
 
@@ -49,6 +50,7 @@ _HOME = {
     "integrate": "sde",
     "iterate": "chain",
     "markov_chain": "stationary",
+    "noise_increments": "sde",
     "sde_limit": "sde",
     "stationary_density": "stationary",
     "step_size_range": "stability",

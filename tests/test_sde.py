@@ -4,29 +4,8 @@ import numpy as np
 import oracles
 import pytest
 import sdeint
-from numba import types
 
 import dynsim as ds
-from dynsim._kernels import jit
-from dynsim._kernels.threefry import fill_normals
-from dynsim._random import seed_and_key
-
-
-@jit.kernel(types.void(jit.KEY, jit.INT, jit.INT, jit.INT, jit.FLOAT, jit.BLOCK), cache=False)
-def normals(key, path, pair, component, scale, out):
-    fill_normals(key, path, pair, component, scale, out[0], out[1])
-
-
-def increments(seed, n_paths, n_steps, noise_dim, dt):
-    """dW (n_paths, n_steps, noise_dim) that integrate uses, from the definition of the noise."""
-    _, key = seed_and_key(seed)
-    dw, pair = np.empty((n_paths, n_steps + 1, noise_dim)), np.empty((2, n_paths))
-    for k in range(0, n_steps, 2):
-        for c in range(noise_dim):
-            normals(key, 0, k // 2, c, math.sqrt(dt), pair)
-            dw[:, k : k + 2, c] = pair.T
-    return dw[:, :n_steps]
-
 
 SYSTEMS = {
     "number": ({"dim": 1}, lambda t, x: math.sin(x[0]) - t, lambda t, x: 0.5 + 0.1 * x[0] ** 2, (1, 1)),
@@ -47,7 +26,7 @@ def test_paths_are_euler_maruyama_s_for_their_increments(name):
     assert (sde.dim, sde.noise_dim) == (dim, noise_dim)
     start = np.random.default_rng(0).normal(size=(11, dim))
     run = ds.integrate(sde, start, 2.0, dt=0.125, n_paths=11, rng=4)
-    dw = increments(4, 11, 16, noise_dim, 0.125)
+    dw = ds.noise_increments(11, 16, dt=0.125, noise_dim=noise_dim, rng=4)
     for i in range(11):
         sigma = (lambda t, x: np.diag(diffusion(t, x))) if name == "diagonal" else diffusion
         expected = oracles.euler_maruyama(drift, sigma, start[i], 0.125, dw[i])
@@ -59,7 +38,7 @@ def test_paths_are_those_of_sdeint_given_the_same_increments(name):
     options, drift, diffusion, (dim, noise_dim) = SYSTEMS[name]
     run = ds.integrate(ds.SDE(drift, diffusion, **options), 0.3, 5.0, dt=0.05, n_paths=3, rng=6)
     sigma = np.diag if name == "diagonal" else np.atleast_2d
-    for x, dw in zip(run.x, increments(6, 3, 100, noise_dim, 0.05), strict=True):
+    for x, dw in zip(run.x, ds.noise_increments(3, 100, dt=0.05, noise_dim=noise_dim, rng=6), strict=True):
         expected = sdeint.itoEuler(
             lambda x, t: np.atleast_1d(drift(t, x)),
             lambda x, t: sigma(diffusion(t, x)).astype(float),
@@ -121,7 +100,7 @@ def test_strong_order_is_half_for_multiplicative_noise():
     errors = []
     for n in levels:
         run = ds.integrate(gbm, 1.0, 1.0, dt=1 / n, n_paths=n_paths, rng=8, save_every=None)
-        w = increments(8, n_paths, n, 1, 1 / n).sum(axis=(1, 2))
+        w = ds.noise_increments(n_paths, n, dt=1 / n, rng=8).sum(axis=(1, 2))
         errors.append(np.abs(run.x[:, -1, 0] - np.exp((mu - sigma**2 / 2) + sigma * w)))
     logs = np.log2([e.mean() for e in errors])
     variances = np.array([e.var() / n_paths / e.mean() ** 2 for e in errors]) / np.log(2) ** 2
