@@ -133,7 +133,8 @@ def _occupation(ax, s, edges):
     x = s.every_step.x[..., 0].ravel()
     ax.hist(x, bins=edges, density=True, color=_PALE, label="simulated occupation")
     width = np.diff(edges)
-    ax.stairs(s.sde_density.on_bins(edges) / width, edges, color="#0072B2", linewidth=1.6, label="SDE, stationary")
+    if s.sde_density is not None:
+        ax.stairs(s.sde_density.on_bins(edges) / width, edges, color="#0072B2", linewidth=1.6, label="SDE, stationary")
     if s.chain_law is not None:
         chain = s.chain_law.on_bins(edges) / width
         ax.stairs(chain, edges, color="#D55E00", linewidth=1.3, linestyle="--", label="chain, stationary")

@@ -7,7 +7,7 @@ import numpy as np
 from dynsim import __version__, _check
 from dynsim.chain import iterate
 from dynsim.compare.text import diverged_line, number, probability, table
-from dynsim.errors import NotALattice
+from dynsim.errors import NotALattice, NotApplicable
 from dynsim.methods import RR, SGD
 from dynsim.problems.two_valleys import TwoValleys
 from dynsim.results import Density, StepSizeRange, Trajectories
@@ -29,7 +29,7 @@ class ValleyScheme:
 
     ``fraction`` and ``stderr`` (n_saved,) are the simulated probability of being in the valley of the global minimum;
     ``exact`` (n_saved,) the same from the chain, which like ``chain_law`` and ``time_to_leave`` is None where the
-    chain is not finite. ``every_step`` is the first few paths again without gaps: what oscillates with a period of
+    chain is not finite; ``sde_density`` is None where it is not unique. ``every_step`` is the first few paths again without gaps: what oscillates with a period of
     two would look at rest at every tenth step.
     """
 
@@ -40,7 +40,7 @@ class ValleyScheme:
     fraction: np.ndarray = field(repr=False)
     stderr: np.ndarray = field(repr=False)
     exact: np.ndarray | None = field(repr=False)
-    sde_density: Density
+    sde_density: Density | None
     chain_law: Density | None
     time_to_leave: float | None
     holds: StepSizeRange
@@ -67,13 +67,14 @@ class ValleyComparison:
             ("scheme", "simulated", "exact", "SDE", "chain", "to leave it", "step size"),
         ]
         for s in self.schemes:
-            exact = None if s.exact is None else np.log(s.exact[-1]) if s.exact[-1] > 0 else -np.inf
+            with np.errstate(divide="ignore"):
+                exact = None if s.exact is None else float(np.log(s.exact[-1]))
             rows.append(
                 (
                     s.name,
                     f"{s.fraction[-1]:.4f} ± {s.stderr[-1]:.4f}",
                     probability(exact),
-                    probability(s.sde_density.log_probability(self.in_valley)),
+                    probability(s.sde_density and s.sde_density.log_probability(self.in_valley)),
                     probability(s.chain_law and s.chain_law.log_probability(self.in_valley)),
                     number(s.time_to_leave, 4),
                     number(s.holds.max),
@@ -92,9 +93,14 @@ class ValleyComparison:
         ]
         lines += [diverged_line(s.name, s.trajectories) for s in self.schemes if s.trajectories.n_diverged]
         lines += [
-            f"{s.name}: the chain's states do not form a finite lattice, so its exact numbers are left out"
+            f"{s.name}: the chain can reach too many states to be solved exactly, so these numbers are left out"
             for s in self.schemes
             if s.chain_law is None
+        ]
+        lines += [
+            f"{s.name}: the SDE has too little noise between the valleys for a unique stationary density"
+            for s in self.schemes
+            if s.sde_density is None
         ]
         return "\n".join(lines)
 
@@ -112,7 +118,7 @@ class ValleyComparison:
         steps = s.trajectories.t.size
         some = np.unique(np.append(0, np.geomspace(1, steps - 1, min(_LISTED, steps - 1)).astype(int)))
         log_chain = s.chain_law and s.chain_law.log_probability(self.in_valley)
-        log_sde = s.sde_density.log_probability(self.in_valley)
+        log_sde = s.sde_density and s.sde_density.log_probability(self.in_valley)
         return {
             "method": repr(s.method),
             "in_valley": {
@@ -123,9 +129,9 @@ class ValleyComparison:
             },
             "stationary": {
                 "sde_log_mass": log_sde,
-                "sde_mass": float(np.exp(log_sde)),
-                "sde_refinement_gap": s.sde_density.refinement_gap,
-                "sde_boundary_mass": s.sde_density.boundary_mass,
+                "sde_mass": None if log_sde is None else float(np.exp(log_sde)),
+                "sde_refinement_gap": s.sde_density and s.sde_density.refinement_gap,
+                "sde_boundary_mass": s.sde_density and s.sde_density.boundary_mass,
                 "chain_log_mass": log_chain,
                 "chain_mass": None if log_chain is None else float(np.exp(log_chain)),
             },
@@ -198,11 +204,18 @@ def _scheme(problem, method, run, every_step, x0, in_valley, n_cells):
         fraction=fraction,
         stderr=stderr,
         exact=None if chain is None else chain.occupation(in_valley, n_steps=int(run.t[-1]))[run.t],
-        sde_density=stationary_density(sde_limit(problem, method), (low - margin, high + margin), n_cells),
+        sde_density=_density(problem, method, (low - margin, high + margin), n_cells),
         chain_law=chain and chain.stationary(),
         time_to_leave=chain and chain.mean_hitting_time(lambda theta: ~in_valley(theta)),
         holds=step_size_range(problem, method, at=problem.minima[0]),
     )
+
+
+def _density(problem, method, bounds, n_cells) -> Density | None:
+    try:
+        return stationary_density(sde_limit(problem, method), bounds, n_cells)
+    except NotApplicable:
+        return None
 
 
 def _lattice(problem, method, x0) -> MarkovChain | None:
