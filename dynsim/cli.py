@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -93,9 +94,19 @@ def _compare(arguments):
     picture = arguments.out / f"compare-{name}.{arguments.format}"
     numbers = arguments.out / f"compare-{name}.json"
     comparison.draw().savefig(picture, dpi=150)
-    numbers.write_text(json.dumps(comparison.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(_without_infinities(comparison.to_dict()), indent=1, allow_nan=False)
+    numbers.write_text(text + "\n", encoding="utf-8")
     print(f"{comparison.table()}\n\nwrote {picture} and {numbers}")
     return 0
+
+
+def _without_infinities(value):
+    """The same with ±inf, which JSON does not have, as the strings "inf" and "-inf"."""
+    if isinstance(value, dict):
+        return {key: _without_infinities(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_infinities(entry) for entry in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _run_options(arguments, step_size):

@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path):
 def test_compare_leaves_out_the_exact_numbers_where_there_is_no_lattice(tmp_path, capsys):
     arguments = ["compare", "two-valleys", "--a1", "0.3712345", "--K", "4.7123", "--x0", "0.2", *SMALL]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
-    assert "RR: the chain can reach too many states" in capsys.readouterr().out
+    assert "RR: the chain has too many states" in capsys.readouterr().out
     assert (
         json.loads((tmp_path / "compare-two-valleys.json").read_text())["schemes"]["RR"]["mean_steps_to_leave"] is None
     )

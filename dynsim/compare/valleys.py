@@ -7,14 +7,14 @@ import numpy as np
 from dynsim import __version__, _check
 from dynsim.chain import iterate
 from dynsim.compare.text import diverged_line, number, probability, table
-from dynsim.errors import NotALattice, NotApplicable
+from dynsim.errors import NotApplicable
 from dynsim.methods import RR, SGD
 from dynsim.problems.two_valleys import TwoValleys
 from dynsim.results import Density, StepSizeRange, Trajectories
 from dynsim.sampling import Balanced
 from dynsim.sde import sde_limit
 from dynsim.stability import step_size_range
-from dynsim.stationary import MarkovChain, markov_chain, stationary_density
+from dynsim.stationary import markov_chain, stationary_density
 
 _SAVED = 2500  # points in time kept of all paths
 _LISTED = 100  # of these in the JSON, evenly on a logarithmic axis
@@ -29,8 +29,8 @@ class ValleyScheme:
 
     ``fraction`` and ``stderr`` (n_saved,) are the simulated probability of being in the valley of the global minimum;
     ``exact`` (n_saved,) the same from the chain, which like ``chain_law`` and ``time_to_leave`` is None where the
-    chain is not finite; ``sde_density`` is None where it is not unique. ``every_step`` is the first few paths again without gaps: what oscillates with a period of
-    two would look at rest at every tenth step.
+    chain cannot be solved; ``sde_density`` is None where it is not unique. ``every_step`` is the first few paths again
+    without gaps: what oscillates with a period of two would look at rest at every tenth step.
     """
 
     name: str
@@ -93,7 +93,7 @@ class ValleyComparison:
         ]
         lines += [diverged_line(s.name, s.trajectories) for s in self.schemes if s.trajectories.n_diverged]
         lines += [
-            f"{s.name}: the chain can reach too many states to be solved exactly, so these numbers are left out"
+            f"{s.name}: the chain has too many states to be solved exactly, so these numbers are left out"
             for s in self.schemes
             if s.chain_law is None
         ]
@@ -192,7 +192,6 @@ def compare_on_valleys(
 
 def _scheme(problem, method, run, every_step, x0, in_valley, n_cells):
     fraction, stderr = run.fraction(in_valley)
-    chain = _lattice(problem, method, x0)
     low = min(problem.bounds[0], run.x.min())
     high = max(problem.bounds[1], run.x.max())
     margin = _MARGIN * (high - low)
@@ -203,11 +202,9 @@ def _scheme(problem, method, run, every_step, x0, in_valley, n_cells):
         every_step=every_step,
         fraction=fraction,
         stderr=stderr,
-        exact=None if chain is None else chain.occupation(in_valley, n_steps=int(run.t[-1]))[run.t],
         sde_density=_density(problem, method, (low - margin, high + margin), n_cells),
-        chain_law=chain and chain.stationary(),
-        time_to_leave=chain and chain.mean_hitting_time(lambda theta: ~in_valley(theta)),
         holds=step_size_range(problem, method, at=problem.minima[0]),
+        **_from_chain(problem, method, x0, in_valley, run.t),
     )
 
 
@@ -218,8 +215,14 @@ def _density(problem, method, bounds, n_cells) -> Density | None:
         return None
 
 
-def _lattice(problem, method, x0) -> MarkovChain | None:
+def _from_chain(problem, method, x0, in_valley, steps):
+    """What the exact chain says, or nothing where it has too many states or too small probabilities."""
     try:
-        return markov_chain(problem, method, x0=x0)
-    except NotALattice:
-        return None
+        chain = markov_chain(problem, method, x0=x0)
+        return {
+            "exact": chain.occupation(in_valley, n_steps=int(steps[-1]))[steps],
+            "chain_law": chain.stationary(),
+            "time_to_leave": chain.mean_hitting_time(lambda theta: ~in_valley(theta)),
+        }
+    except NotApplicable:
+        return dict.fromkeys(("exact", "chain_law", "time_to_leave"))

@@ -67,7 +67,7 @@ class MarkovChain:
         return np.array([mass[inside].sum() for mass in self._laws(n_steps)])
 
     def mean_hitting_time(self, region: Region) -> float:
-        """Expected number of steps from x0 until the chain is in a region; inf if it may never get there.
+        """Expected number of steps from x0 until the chain is in a region; inf if it may never get there (or > 1e308).
 
         Exact to full relative accuracy however long it is; 0 if x0 lies in the region.
         """
