@@ -57,10 +57,11 @@ def saved_steps(n_steps, save_every):
     return steps if steps[-1] == n_steps else np.append(steps, n_steps)
 
 
-def run_ensemble(advance, x0, n_steps, save_every, plan):
+def run_ensemble(advance, x0, n_steps, save_every, plan, label):
     """Advance all paths by n_steps and return (x (n_paths, n_saved, dim), diverged_step (n_paths,), -1 for never).
 
-    ``advance(blocks, first_path, first_step, last_step, save_every, saves)`` is one kernel call on some of the blocks.
+    ``advance(blocks, first_path, first_step, last_step, save_every, saves)`` is one kernel call on some of the blocks;
+    ``label`` stands before the progress bar.
     """
     n_paths, dim = x0.shape
     steps = saved_steps(n_steps, save_every)
@@ -76,7 +77,7 @@ def run_ensemble(advance, x0, n_steps, save_every, plan):
     chunk = plan.chunk_steps or _FIRST_CHUNK
     most = max(1, _SAVES_PER_CHUNK // blocks.size) * every
     step = 0
-    bar = tqdm(total=n_steps, unit="step", leave=False, disable=None if plan.progress else True)
+    bar = tqdm(desc=label, total=n_steps, unit="step", leave=False, disable=None if plan.progress else True)
     with ThreadPoolExecutor(plan.threads) as pool, bar:
         while step < n_steps:
             last = min(step + min(chunk, most), n_steps)

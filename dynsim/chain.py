@@ -84,7 +84,7 @@ def iterate(
         n_paths, rows, threads=threads, block_width=block_width, chunk_steps=chunk_steps, progress=progress
     )
     advance = _chain(problem, method, proportions, key)
-    x, diverged = run_ensemble(advance, start, n_steps, save_every, plan)
+    x, diverged = run_ensemble(advance, start, n_steps, save_every, plan, method.name)
     settings = {
         "problem": problem.name,
         "method": repr(method),

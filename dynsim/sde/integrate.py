@@ -83,7 +83,7 @@ def integrate(
         chunk_steps=chunk_steps,
         progress=progress,
     )
-    x, diverged = run_ensemble(_euler_maruyama(sde, dt, key), start, n_steps, save_every, plan)
+    x, diverged = run_ensemble(_euler_maruyama(sde, dt, key), start, n_steps, save_every, plan, "Euler-Maruyama")
     settings = {
         "sde": sde.name,
         "scheme": "Euler-Maruyama",
