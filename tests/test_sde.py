@@ -74,6 +74,51 @@ def test_a_drift_that_fills_out_is_the_one_that_returns():
     np.testing.assert_allclose(filling.covariance(0.0, x), 5 * x[..., :, None] * x[..., None, :], rtol=1e-14)
 
 
+@pytest.mark.parametrize("refine", [2, 3, 4, 6, 10])
+def test_refined_increments_add_up_and_are_independent_normals(refine):
+    """Against all r × r covariances and the fourth moment; a bridge without its spread would fail."""
+    n = 20_000
+    coarse = ds.noise_increments(n, 5, dt=0.5, noise_dim=2, rng=3)
+    fine = ds.noise_increments(n, 5, dt=0.5, noise_dim=2, refine=refine, rng=3).reshape(n, 5, refine, 2)
+    np.testing.assert_allclose(fine.sum(axis=2), coarse, rtol=0, atol=1e-14)
+    z = fine.reshape(n, -1) / math.sqrt(0.5 / refine)
+    covariance = z.T @ z / n - np.eye(z.shape[1])
+    stderr = np.sqrt((1 + np.eye(z.shape[1])) / n)
+    assert (np.abs(covariance) < 5 * stderr).all()
+    assert abs((z**4).mean() - 3) < 5 * math.sqrt(96 / z.size)
+    flat = np.repeat(coarse / refine, refine, axis=1) / math.sqrt(0.5 / refine)  # negative control
+    assert abs((flat**2).mean() - 1) > 0.4
+
+
+def test_refinements_are_refinements_of_each_other():
+    two, six = (ds.noise_increments(10, 4, dt=1.0, refine=r, rng=1) for r in (2, 6))
+    np.testing.assert_allclose(six.reshape(10, 8, 3).sum(axis=2)[..., None], two, rtol=0, atol=1e-14)
+
+
+def test_refining_integrates_along_the_same_brownian_path():
+    gbm = ds.SDE(lambda t, x: 0.5 * x[0], lambda t, x: x[0])
+    w = ds.noise_increments(500, 8, dt=0.125, rng=2).sum(axis=(1, 2))
+    exact = np.exp(w)  # drift ½ cancels the Itô correction
+    errors = []
+    for refine in (1, 4, 16, 64):
+        run = ds.integrate(gbm, 1.0, 1.0, dt=0.125, refine=refine, n_paths=500, rng=2, save_every=3)
+        assert run.t.tolist() == [0, 0.375, 0.75, 1]
+        errors.append(np.abs(run.x[:, -1, 0] - exact).mean())
+    assert (np.abs(np.log2(np.array(errors[:-1]) / errors[1:]) - 1) < 0.25).all()  # √4 a level
+
+
+def test_refined_runs_do_not_depend_on_chunks_either():
+    sde = ds.SDE(lambda t, x: -x[0] + t, lambda t, x: 1.0 + 0.1 * x[0])
+    runs = [
+        ds.integrate(
+            sde, 0.0, 1.0, dt=0.1, refine=6, n_paths=20, rng=2, threads=threads, block_width=width, chunk_steps=c
+        )
+        for threads, width, c in ((1, 8, 1), (2, 8, 7), (1, 32, None))
+    ]
+    assert (runs[0].x == runs[1].x).all()
+    assert (runs[0].x == runs[2].x).all()
+
+
 def z_of_ornstein_uhlenbeck(x, dt, n_steps):
     """Deviations of mean and variance from Euler's exact ones for dX = −X dt + dW, in standard errors."""
     decay = 1 - dt

@@ -2,13 +2,13 @@
 
 from numba import types
 
-from dynsim._kernels.jit import BLOCKS, FLOAT, KEY, kernel
-from dynsim._kernels.threefry import fill_normals
+from dynsim._kernels.bridge import fill_refined
+from dynsim._kernels.jit import BLOCKS, FLOAT, INTS, KEY, kernel
 
 
-@kernel(types.void(KEY, FLOAT, BLOCKS))
-def fill_increments(key, sqrt_h, out):
-    """out[k, c, i] = ΔW of step k, component c and path i, (an even number of steps, m, n_paths)."""
-    for pair in range(out.shape[0] // 2):
-        for c in range(out.shape[1]):
-            fill_normals(key, 0, pair, c, sqrt_h, out[2 * pair, c], out[2 * pair + 1, c])
+@kernel(types.void(KEY, FLOAT, INTS, BLOCKS))
+def fill_increments(key, sqrt_h, factors, out):
+    """out[k, c, i] = ΔW of step k, component c and path i, (steps, m, n_paths); steps a multiple of 2 r."""
+    steps = 2 * factors.prod()
+    for pair in range(out.shape[0] // steps):
+        fill_refined(key, 0, pair, factors, sqrt_h, out[steps * pair : steps * (pair + 1)])

@@ -9,8 +9,10 @@ from dynsim._random import seed_and_key
 from dynsim._typing import Seed
 
 
-def noise_increments(n_paths: int, n_steps: int, *, dt: float, noise_dim: int = 1, rng: Seed = None) -> np.ndarray:
-    """Return the increments ΔW ~ N(0, dt) that :func:`dynsim.integrate` uses for the same ``rng``.
+def noise_increments(
+    n_paths: int, n_steps: int, *, dt: float, noise_dim: int = 1, refine: int = 1, rng: Seed = None
+) -> np.ndarray:
+    """Return the increments ΔW ~ N(0, dt/refine) that :func:`dynsim.integrate` uses for the same ``rng``.
 
     With them any path can be handed to another integrator and compared, or checked against an exact solution.
 
@@ -21,12 +23,14 @@ def noise_increments(n_paths: int, n_steps: int, *, dt: float, noise_dim: int = 
         Step.
     noise_dim : int, optional
         Components of W.
+    refine : int, optional
+        Split each step in so many: the increments of a step add up to that step's increment, to rounding.
     rng : int, SeedSequence, Generator or None, optional
         As in :func:`dynsim.integrate`; ``result.settings["seed"]`` of a run gives that run's increments.
 
     Returns
     -------
-    ndarray, shape (n_paths, n_steps, noise_dim)
+    ndarray, shape (n_paths, n_steps * refine, noise_dim)
 
     Examples
     --------
@@ -41,8 +45,20 @@ def noise_increments(n_paths: int, n_steps: int, *, dt: float, noise_dim: int = 
 
     n_paths, n_steps = _check.count("n_paths", n_paths), _check.count("n_steps", n_steps)
     noise_dim, dt = _check.count("noise_dim", noise_dim), _check.positive("dt", dt)
-    shape = (n_steps + n_steps % 2, noise_dim, n_paths)
+    factors = prime_factors(_check.count("refine", refine))
+    shape = ((n_steps + n_steps % 2) * refine, noise_dim, n_paths)
     _check.fits_in_memory("the increments", shape, instead="ask for fewer paths or steps")
     dw = np.empty(shape)
-    fill_increments(seed_and_key(rng)[1], math.sqrt(dt), dw)
-    return np.ascontiguousarray(dw[:n_steps].transpose(2, 0, 1))
+    fill_increments(seed_and_key(rng)[1], math.sqrt(dt / refine), factors, dw)
+    return np.ascontiguousarray(dw[: n_steps * refine].transpose(2, 0, 1))
+
+
+def prime_factors(number) -> np.ndarray:
+    """Prime factors in increasing order; none for 1."""
+    factors, p = [], 2
+    while number > 1:
+        while number % p == 0:
+            factors.append(p)
+            number //= p
+        p += 1
+    return np.array(factors, dtype=np.int64)

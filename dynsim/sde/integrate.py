@@ -8,6 +8,7 @@ from dynsim._random import seed_and_key
 from dynsim._typing import ArrayLike, Seed
 from dynsim.errors import ArgumentError
 from dynsim.results import Trajectories
+from dynsim.sde.increments import prime_factors
 from dynsim.sde.model import SDE
 
 _STEP_TOLERANCE = 1e-9  # how far t_end / dt may be from a whole number, relatively
@@ -19,6 +20,7 @@ def integrate(
     t_end: float,
     *,
     dt: float,
+    refine: int = 1,
     n_paths: int = 1,
     rng: Seed = None,
     save_every: int | None = 1,
@@ -40,6 +42,9 @@ def integrate(
         End of the integration, a whole number of steps ``dt``.
     dt : float
         Step.
+    refine : int, optional
+        Take so many steps of dt/refine for each ``dt``, along the same Brownian path: to see what the step size does.
+        Paths for refine = 2, 4, 8 … are refinements of each other too. ``save_every`` still counts in ``dt``.
     n_paths, rng, save_every, threads, block_width, chunk_steps, progress
         As in :func:`dynsim.iterate`.
 
@@ -83,27 +88,33 @@ def integrate(
         chunk_steps=chunk_steps,
         progress=progress,
     )
-    x, diverged = run_ensemble(_euler_maruyama(sde, dt, key), start, n_steps, save_every, plan, "Euler-Maruyama")
+    refine = _check.count("refine", refine)
+    every = None if save_every is None else save_every * refine
+    advance = _euler_maruyama(sde, dt / refine, refine, key)
+    x, diverged = run_ensemble(advance, start, n_steps * refine, every, plan, "Euler-Maruyama")
     settings = {
         "sde": sde.name,
         "scheme": "Euler-Maruyama",
         "t_end": t_end,
         "dt": dt,
+        "refine": refine,
         "n_paths": n_paths,
         "save_every": save_every,
         "seed": seed,
     }
     times = dt * saved_steps(n_steps, save_every)
-    return Trajectories(x, times, np.where(diverged < 0, np.inf, dt * diverged), settings)
+    return Trajectories(x, times, np.where(diverged < 0, np.inf, dt / refine * diverged), settings)
 
 
-def _euler_maruyama(sde, dt, key):
+def _euler_maruyama(sde, h, refine, key):
     from dynsim._kernels.euler_maruyama import advance_euler_maruyama
+
+    factors = prime_factors(refine)
 
     def advance(blocks, first_path, first, last, save_every, saves):
         span = np.array([first_path, first, last, save_every])
         advance_euler_maruyama(
-            sde._drift_field, sde._diffusion_field, sde.params, dt, sde.noise_dim, blocks, span, key, saves
+            sde._drift_field, sde._diffusion_field, sde.params, h, sde.noise_dim, factors, blocks, span, key, saves
         )
 
     return advance
