@@ -9,6 +9,7 @@ import numpy as np
 
 from dynsim.errors import ArgumentError, TooLarge
 
+_MOST = 2**41
 _FALLBACK_MEMORY = 8 * 2**30  # where the system does not tell
 
 
@@ -34,9 +35,11 @@ def between(name, value, low, high):
 
 
 def count(name, value, *, least=1):
-    """An int of at least ``least``."""
+    """An int of at least ``least`` and at most 2^41, the steps that the counter of the noise has room for."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ArgumentError(f"{name} must be a whole number, at least {least}, got {value!r}")
+    if value > _MOST:
+        raise ArgumentError(f"{name} must be at most {_MOST}, got {value!r}")
     return int(value)
 
 
@@ -95,6 +98,7 @@ def start(name, x0, n_paths, dim):
         raise ArgumentError(f"{name} must be a scalar or have shape ({dim},) or ({n_paths}, {dim}), got {x0.shape}")
     if not np.isfinite(x0).all():
         raise ArgumentError(f"{name} must be finite, got {np.count_nonzero(~np.isfinite(x0))} non-finite entries")
+    fits_in_memory("the paths", (n_paths, dim, 4), instead="use fewer of them")
     return np.broadcast_to(x0, (n_paths, dim)).copy()
 
 

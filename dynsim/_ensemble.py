@@ -39,7 +39,7 @@ class Plan:
             wanted = min(_BLOCK_VALUES // values_per_lane, max(per_thread, low))
             block_width = 2 ** int(math.log2(min(max(wanted, low), high)))
         else:
-            block_width = _check.count("block_width", block_width)
+            block_width = min(_check.count("block_width", block_width), n_paths)
         if chunk_steps is not None:
             chunk_steps = _check.count("chunk_steps", chunk_steps)
         return cls(threads, block_width, chunk_steps, bool(progress))
@@ -64,11 +64,13 @@ def run_ensemble(advance, x0, n_steps, save_every, plan, label):
     ``label`` stands before the progress bar.
     """
     n_paths, dim = x0.shape
-    steps = saved_steps(n_steps, save_every)
     every = n_steps + 1 if save_every is None else save_every
     _check.fits_in_memory(
-        "the trajectories", (n_paths, steps.size, dim), instead="save fewer of them with save_every, or use fewer paths"
+        "the trajectories",
+        (n_paths, n_steps // every + 2, dim),
+        instead="save fewer of them with save_every, or use fewer paths",
     )
+    steps = saved_steps(n_steps, save_every)
     result = np.empty((n_paths, steps.size, dim))
     result[:, 0] = x0
     blocks = _to_blocks(x0, plan.width)

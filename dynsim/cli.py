@@ -17,6 +17,9 @@ _PROBLEMS = {"two-valleys": "a flat local minimum at -1 and a sharp global one a
 
 def main(argv=None) -> int:
     """Run the command line and return its exit code: 0, 2 for bad input, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):  # an old terminal gets a ? for θ, not a traceback
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -29,6 +32,9 @@ def main(argv=None) -> int:
     except BrokenPipeError:  # the reader, `head` say, has seen enough; Python must not complain when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"dynsim: cannot write: {error}", file=sys.stderr)
+        return _USAGE
 
 
 def _parser():
@@ -112,9 +118,8 @@ def _without_infinities(value):
 def _run_options(arguments, step_size):
     """The options of a run, checked."""
     from dynsim import _check
-    from dynsim._random import seed_and_key
 
-    seed_and_key(arguments.seed)
+    _check.count("seed", arguments.seed, least=0)
     return {
         "step_size": _check.positive("step_size", step_size if arguments.step_size is None else arguments.step_size),
         "n_steps": _check.count("n_steps", arguments.n_steps),

@@ -4,6 +4,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dynsim import _check
+from dynsim.errors import ArgumentError, NotApplicable
+
 _STYLE = {
     "SGD": {"color": "#D55E00", "linestyle": "--"},
     "RR": {"color": "#0072B2", "linestyle": "-"},
@@ -25,6 +28,8 @@ def _axes(ax):
 
 def plot_trajectories(trajectories, ax=None, *, n_paths=20, coordinate=0, **style):
     """One coordinate of the first paths against time."""
+    if _check.count("coordinate", coordinate, least=0) >= trajectories.dim:
+        raise ArgumentError(f"coordinate must be below dim = {trajectories.dim}, got {coordinate}")
     ax = _axes(ax)
     style = {"linewidth": 0.7, "alpha": 0.8, **style}
     ax.plot(trajectories.t, trajectories.x[:n_paths, :, coordinate].T, **style)
@@ -37,7 +42,7 @@ def plot_density(density, ax=None, **style):
     """A density as a step curve, masses on states as stems."""
     ax = _axes(ax)
     if density.x.shape[1] != 1:
-        raise ValueError(f"plot draws a density in dim 1, this one has dim {density.x.shape[1]}")
+        raise NotApplicable(f"plot draws a density in dim 1, this one has dim {density.x.shape[1]}")
     if density.edges is None:
         ax.vlines(density.x[:, 0], 0, density.mass, **{"color": "#0072B2", "linewidth": 0.8, **style})
         ax.set_ylabel("probability")
@@ -68,10 +73,11 @@ def draw_valleys(comparison):
     n = len(comparison.schemes)
     top, middle, bottom = (fig.add_gridspec(3, 1)[row] for row in range(3))
     left, right = top.subgridspec(1, 2, width_ratios=[1, 2])
-    low = min(s.trajectories.x.min() for s in comparison.schemes)
-    high = max(s.trajectories.x.max() for s in comparison.schemes)
-    pad = 0.08 * (high - low)
-    _landscape(fig.add_subplot(left), comparison.problem, low - pad, high + pad)
+    sharp = 1 / comparison.problem.K
+    low = min(-1 - 0.25 * (1 + sharp), *(s.trajectories.x.min() for s in comparison.schemes))
+    high = max(sharp + 0.25 * (1 + sharp), *(s.trajectories.x.max() for s in comparison.schemes))
+    pad = 0.04 * (high - low)
+    _landscape(fig.add_subplot(left), comparison.problem, -1 - 0.35 * (1 + sharp), sharp + 0.35 * (1 + sharp))
     _staying(fig.add_subplot(right), comparison)
     paths = middle.subgridspec(1, n).subplots(sharey=True)
     occupation = bottom.subgridspec(1, n).subplots(sharex=True, sharey=True)
@@ -81,9 +87,11 @@ def draw_valleys(comparison):
         _occupation(lower, s, edges)
     paths[0].set_ylabel("θ")
     occupation[0].set_ylabel("density")
-    occupation[0].legend(fontsize="small", loc="upper right")
+    occupation[0].legend(fontsize="small", loc="best")
     c = comparison.settings
-    fig.suptitle(f"{comparison.problem.name}, step size {c['step_size']:g}, {c['n_paths']} paths from {c['x0']:g}")
+    fig.suptitle(
+        f"{comparison.problem.name}, step size {c['step_size']:g}, {_plural(c['n_paths'], 'path')} from {c['x0']:g}"
+    )
     return fig
 
 
@@ -109,7 +117,8 @@ def _staying(ax, comparison):
         if s.exact is not None:
             some = np.unique(np.searchsorted(t, np.geomspace(1, t[-1], 24)))
             ax.plot(t[some], s.exact[some], "o", color=style["color"], markersize=3.5, markerfacecolor="white")
-    ax.plot([], [], "o", color="black", markersize=3.5, markerfacecolor="white", label="exact chain")
+    if any(s.exact is not None for s in comparison.schemes):
+        ax.plot([], [], "o", color="black", markersize=3.5, markerfacecolor="white", label="exact chain")
     ax.set(
         title="in the valley of the global minimum (band: ± 2 standard errors)",
         xlabel="step",
@@ -118,7 +127,7 @@ def _staying(ax, comparison):
         xlim=(1, None),
         ylim=(-0.03, 1.05),
     )
-    ax.legend(loc="lower left", fontsize="small")
+    ax.legend(loc="best", fontsize="small")
 
 
 def _paths(ax, s, problem):
@@ -126,7 +135,7 @@ def _paths(ax, s, problem):
         ax.axhline(minimum, color=_PALE, linewidth=0.8)
     plot_trajectories(s.every_step, ax, n_paths=_PATHS, color=_STYLE[s.name]["color"], alpha=0.6)
     ax.set_ylabel("")
-    ax.set_title(f"{s.name}: {min(_PATHS, s.trajectories.n_paths)} trajectories")
+    ax.set_title(f"{s.name}: first {_plural(min(_PATHS, s.trajectories.n_paths), 'path')}")
 
 
 def _occupation(ax, s, edges):
@@ -141,6 +150,15 @@ def _occupation(ax, s, edges):
     ax.set(title=f"{s.name}: where it is", xlabel="θ", yscale="log", ylim=(_LOWEST, 3 / width.min()))
 
 
+def _plural(count, noun):
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _literal(text):
+    """Text that matplotlib shall not read as mathematics."""
+    return text.replace("$", r"\$")
+
+
 def draw_data(comparison):
     """The picture of ``dynsim compare --data``."""
     one_feature = len(comparison.data.features) == 1
@@ -149,7 +167,8 @@ def draw_data(comparison):
     _losses(left, comparison)
     (_fit if one_feature else _parameters)(right, comparison)
     c = comparison.settings
-    fig.suptitle(f"{comparison.data.name}, {c['loss']} loss, step size {c['step_size']:g}, {c['n_paths']} paths")
+    name = _literal(comparison.data.name)
+    fig.suptitle(f"{name}, {c['loss']} loss, step size {c['step_size']:g}, {_plural(c['n_paths'], 'path')}")
     return fig
 
 
@@ -158,7 +177,8 @@ def _losses(ax, comparison):
         low, median, high = s.loss
         style = _STYLE[s.name]
         ax.fill_between(s.trajectories.t, low, high, color=style["color"], alpha=0.2, linewidth=0)
-        ax.plot(s.trajectories.t, median, label=f"{s.name}, median and 10 to 90 %", **style)
+        what = "median and 10 to 90 %" if np.isfinite(median[-1]) else "all paths diverged"
+        ax.plot(s.trajectories.t, median, label=f"{s.name}, {what}", **style)
     best = float(comparison.problem.loss(comparison.best))
     ax.axhline(best, color="black", linewidth=0.8, linestyle=":", label="best fit found")
     finite = np.concatenate([s.loss[np.isfinite(s.loss)] for s in comparison.schemes])
@@ -179,7 +199,7 @@ def _fit(ax, comparison):
     best = problem.coefficients(comparison.best)
     ax.plot(ends, best[0] + best[1] * ends, ":", color="black", linewidth=1.2, label="best fit found")
     spread = np.ptp(data.y)
-    ax.set(xlabel=data.features[0], ylabel=data.target, title="the fit")
+    ax.set(xlabel=_literal(data.features[0]), ylabel=_literal(data.target), title="the fit")
     ax.set_ylim(data.y.min() - 0.2 * spread, data.y.max() + 0.2 * spread)
     ax.legend(fontsize="small")
 
@@ -202,6 +222,11 @@ def _parameters(ax, comparison):
             label=label,
         )
     ax.axhline(0, color="black", linewidth=0.8, linestyle=":")
-    ax.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], rotation=15, ha="right")
+    ax.set_xticks(
+        range(len(names)),
+        [_literal(name.replace("_", " ")) for name in names],
+        rotation=15 if len(names) < 7 else 60,
+        ha="right",
+    )
     ax.set(title="final parameters minus best fit (standardized), 10 to 90 %")
     ax.legend(fontsize="small")

@@ -99,7 +99,8 @@ class Density:
     boundary_mass : float
         Probability of the outermost 1 % of the cells at both ends; 0 for states. Not small: widen ``bounds``.
     refinement_gap : float
-        Total variation distance to the same computation on half as many cells; 0 where nothing is discretized.
+        How much half as many cells would change: the largest of the total variation distance and the changes of mean
+        and standard deviation, in standard deviations; 0 where nothing is discretized.
     label : str
         What this is the density of.
     settings : dict

@@ -183,6 +183,20 @@ def test_methods_refuse_step_sizes_that_are_not_positive(step_size):
             make(step_size)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"n_steps": 10**11}, {"n_paths": 10**12}, {"n_steps": 10**30}, {"n_paths": 10**30}, {"save_every": 10**30}],
+)
+def test_numbers_beyond_all_bounds_are_refused_at_once(valleys, change):
+    arguments = {"x0": 0.25, "n_steps": 10, "n_paths": 2, **change}
+    with pytest.raises((ds.errors.TooLarge, ds.errors.ArgumentError), match=r"would take|must be at most"):
+        ds.iterate(valleys, ds.SGD(0.04), **arguments)
+
+
+def test_a_block_is_never_wider_than_the_paths(valleys):
+    assert ds.iterate(valleys, ds.SGD(0.04), 0.25, n_steps=3, block_width=10**9).x.shape == (1, 4, 1)
+
+
 def test_a_result_too_large_for_memory_is_refused_with_its_size(valleys):
     with pytest.raises(ds.errors.TooLarge, match=r"would take 7450\.6 GiB .* save fewer of them with save_every"):
         ds.iterate(valleys, ds.SGD(0.04), 0.25, n_steps=10**6, n_paths=10**6)

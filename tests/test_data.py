@@ -44,6 +44,9 @@ def test_a_csv_file_is_read(tmp_path):
         ("b\n1\n2\n", "only the target column 'b'"),
         ("a,c,b\n1,2,3\n4,5,6\n", "2 rows, fewer than its 3 columns"),
         ("a,a,b\n1,2,3\n", "more than one column named 'a'"),
+        ("a;b\n1;2\n", "fields must be separated by commas"),
+        (",b\n1,2\n3,4\n", "a column without a name, number 1"),
+        ("a,b\n1_0,2\n3,4\n", "'1_0' is not a finite number"),
     ],
 )
 def test_a_bad_csv_file_is_refused_with_the_place(tmp_path, text, message):

@@ -132,6 +132,22 @@ def test_linear_model_refuses_to_standardize_a_constant_and_bad_weights(data):
         ds.problems.linear_model(X, y, weights=np.zeros(12))
 
 
+def test_nan_stays_nan(valleys, data):
+    for problem in (valleys, ds.problems.linear_model(*data)):
+        theta = np.zeros((2, problem.dim))
+        theta[1, -1] = np.nan
+        for method in ("loss", "gradient", "term_gradients"):
+            values = getattr(problem, method)(theta)
+            assert np.isfinite(values[0]).all()
+            assert np.isnan(values[1]).all(), method
+
+
+def test_weights_and_data_near_the_largest_float_are_right_or_refused():
+    assert ds.problems.linear_model([[1.0], [2.0]], [0.0, 1.0], weights=[1e308, 1e308]).weights.tolist() == [0.5, 0.5]
+    with pytest.raises(ds.errors.ArgumentError, match="cannot be standardized: the squares of their entries overflow"):
+        ds.problems.linear_model([[1e200], [2e200], [4e200]], [1.0, 2.0, 3.0], standardize=True)
+
+
 def test_theta_of_a_wrong_shape_is_refused(valleys):
     with pytest.raises(ds.errors.ArgumentError, match=r"theta must have shape \(..., 1\), got \(3,\)"):
         valleys.loss([1.0, 2.0, 3.0])

@@ -256,6 +256,40 @@ def test_functions_that_cannot_be_used_are_refused_at_definition(drift, diffusio
         ds.SDE(drift, diffusion)
 
 
+def test_a_function_that_fills_part_of_out_leaves_the_rest_zero():
+    def drift(t, x, out):
+        if x[0] > 0:
+            out[0] = 1.0
+
+    def diffusion(t, x, out):
+        out[0, 0] = 0.0
+
+    sde = ds.SDE(drift, diffusion, dim=2)
+    assert sde.drift(0.0, [[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0]]).tolist() == [[1, 0], [0, 0], [1, 0]]
+
+
+def test_functions_that_write_where_they_must_not_are_refused():
+    def beyond(t, x, out):
+        out[5] = 1.0
+
+    def into_x(t, x):
+        x[0] = 9.0
+        return 1.0
+
+    with pytest.raises(ds.errors.ArgumentError, match=r"drift fails at t = 0, x = 0\.5: IndexError"):
+        ds.SDE(beyond, lambda t, x: (1.0, 1.0), dim=2)
+    with pytest.raises(ds.errors.ArgumentError, match="drift must not assign to x"):
+        ds.SDE(into_x, lambda t, x: 1.0)
+
+
+def test_functions_may_have_a_domain_and_defaults():
+    sde = ds.SDE(lambda t, x, rate=2.0: rate * math.log(x[0] - 1), lambda t, x: 0.0)
+    assert sde.drift(0.0, [3.0])[0] == pytest.approx(2 * math.log(2))
+    for builtin in (math.sqrt, max):
+        with pytest.raises(ds.errors.ArgumentError, match=r"drift must (take \(t, x\)|be a plain Python function)"):
+            ds.SDE(builtin, lambda t, x: 1.0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

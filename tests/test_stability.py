@@ -112,6 +112,18 @@ def test_one_step_from_the_minimum_leaves_the_valley_exactly_beyond_the_range(va
             assert (np.sign(after) != np.sign(minimum)).any() == leaves
 
 
+@pytest.mark.parametrize("method", [ds.SGD(1.0), ds.RR(1.0)], ids=["SGD", "RR"])
+def test_the_units_of_the_features_do_not_matter(method):
+    X = features(9, 3)
+    critical = [
+        ds.step_size_range(ds.problems.linear_model(unit * X, np.zeros(9)), method, at=np.zeros(3)).max * unit**2
+        for unit in (1.0, 1e-100, 1e100)
+    ]
+    assert critical[1:] == pytest.approx([critical[0]] * 2, rel=1e-10)
+    with pytest.raises(ds.errors.NotApplicable, match="all features are zero"):
+        ds.step_size_range(ds.problems.linear_model(np.zeros((3, 2)), np.zeros(3)), method, at=[0.0, 0.0])
+
+
 def test_step_size_range_refuses_what_it_is_not_for(valleys):
     with pytest.raises(ds.errors.NotApplicable, match=r"at must be one of the minima \[0.2, -1.0\], got \[0.5\]"):
         ds.step_size_range(valleys, ds.SGD(1.0), at=[0.5])

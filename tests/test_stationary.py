@@ -8,7 +8,7 @@ from conftest import left_for_good, right
 from scipy import special, stats
 
 import dynsim as ds
-from dynsim.stationary.elimination import log_stationary, mean_time_to_leave
+from dynsim.stationary.elimination import log_mean_time_to_leave, log_stationary
 
 BREAKS = (-0.7, 0.1, 1.3)
 DRIFTS = (3.0, -2.0, 4.0, -1.5)
@@ -97,13 +97,23 @@ def test_second_order_on_a_double_well_with_multiplicative_noise():
     assert stratonovich[-1] > 0.02
 
 
-def test_the_refinement_gap_is_the_difference_that_halving_the_cells_makes():
+def test_the_refinement_gap_is_what_halving_the_cells_changes_and_bounds_the_error():
     sde = ds.SDE(lambda t, x: -x[0], lambda t, x: 1.0)
     fine, coarse = (ds.stationary_density(sde, (-4.0, 4.0), n) for n in (200, 100))
-    gap = 0.5 * np.abs(fine.mass.reshape(-1, 2).sum(axis=1) - coarse.mass).sum()
-    assert fine.refinement_gap == pytest.approx(gap, rel=1e-9)
+    distance = 0.5 * np.abs(fine.mass.reshape(-1, 2).sum(axis=1) - coarse.mass).sum()
+    deviations = [math.sqrt(rho.cov[0, 0]) for rho in (fine, coarse)]
+    change = abs(deviations[0] - deviations[1]) / deviations[0]
+    assert fine.refinement_gap == pytest.approx(max(distance, change), rel=1e-9)
     exact = np.diff(special.ndtr(fine.edges * math.sqrt(2)))
-    assert 0.5 * np.abs(fine.mass - exact).sum() < gap  # and it bounds the error
+    assert 0.5 * np.abs(fine.mass - exact).sum() < fine.refinement_gap
+    assert abs(fine.cov[0, 0] / 0.5 - 1) < fine.refinement_gap
+
+
+def test_the_refinement_gap_shows_a_density_that_is_narrower_than_a_cell():
+    sde = ds.SDE(lambda t, x: -1000 * x[0], lambda t, x: 1.0)
+    rho = ds.stationary_density(sde, (-5.0, 5.0), 40)
+    assert rho.cov[0, 0] > 10 * 0.0005
+    assert rho.refinement_gap > 0.5
 
 
 def test_the_density_is_called_at_points_and_knows_its_boundary_mass():
@@ -259,7 +269,7 @@ def test_mean_time_to_leave_is_exact_where_it_is_1e40():
         Fraction(1) / Fraction(u) * (Fraction(d) / Fraction(u)) ** (k - j) for k in range(n) for j in range(k + 1)
     )
     assert float(expected) > 1e38
-    assert mean_time_to_leave(a, 0) == pytest.approx(float(expected), rel=1e-13)
+    assert log_mean_time_to_leave(a, 0) == pytest.approx(math.log(expected), rel=1e-14)
 
 
 def test_hitting_time_and_law_agree_with_simulation(valleys):
@@ -299,30 +309,58 @@ def test_several_closed_classes_are_weighted_by_where_the_chain_ends():
     law = chain.stationary()
     assert law.probability(lambda t: t[..., 0] > 0.9) == pytest.approx(0.25, rel=1e-14)
     sticky = ds.MarkovChain(
-        chain.states, type(chain.transition)(np.array([[1, 0, 0], [0.25, 0, 0.75], [0, 0, 1.0]])), 1, "sticky", {}
+        chain.states,
+        type(chain.transition)(np.array([[1, 0, 0], [0.25, 0, 0.75], [0, 0, 1.0]])),
+        1,
+        np.array([]),
+        "sticky",
+        {},
     )
     np.testing.assert_allclose(sticky.stationary().mass, [0.25, 0, 0.75], rtol=1e-14)
     assert sticky.mean_hitting_time(lambda t: t[..., 0] == chain.states[0, 0]) == np.inf
 
 
-def test_a_chain_that_is_not_a_lattice_is_noticed(valleys):
-    for problem, method in (
-        (valleys, ds.SGD(0.04, ds.sampling.Proportions([math.sqrt(0.1), 1 - math.sqrt(0.1)]))),
-        (ds.problems.linear_model([[1.0], [2.0]], [1.0, 0.0]), ds.SGD(0.1)),
-    ):
-        with pytest.raises(ds.errors.NotALattice, match="reaches more than 300 states"):
-            ds.markov_chain(problem, method, x0=0.25, max_states=300)
+@pytest.mark.parametrize("max_states", [300, 3000])
+def test_a_chain_that_is_not_a_lattice_is_noticed(valleys, max_states):
+    contracting = ds.problems.linear_model([[1.0], [1.0]], [1.0, 0.0])  # on a Cantor set
+    irrational = ds.sampling.Proportions([math.sqrt(0.1), 1 - math.sqrt(0.1)])
+    cases = [(contracting, ds.SGD(eta), 0.0) for eta in (0.1, 0.9, 0.99)]
+    cases += [(ds.problems.linear_model([[1.0]], [1.0]), ds.SGD(0.5), 0.0)]
+    cases += [(ds.problems.linear_model(np.eye(2), [1.0, 0.0]), method, 0.0) for method in (ds.SGD(0.5), ds.RR(0.5))]
+    if max_states == 300:
+        cases += [(valleys, ds.SGD(0.04, irrational), 0.25)]
+    for problem, method, x0 in cases:
+        with pytest.raises(ds.errors.NotALattice, match=r"more than \d+ states|closer than any lattice"):
+            ds.markov_chain(problem, method, x0=x0, max_states=max_states)
 
 
-def test_a_state_within_rounding_of_a_kink_is_on_it(valleys):
-    """From 0.2 + 0.04·0.1·k the lattice meets the kink 1/K = 0.2; the convention θ ≤ 1/K decides, not rounding."""
-    chain = ds.markov_chain(valleys, ds.SGD(0.04), x0=0.208)
+@pytest.mark.parametrize(("step_size", "x0"), [(0.04, 1e12), (1e-14, 0.25), (1e10, 0.25), (1e-9, 1.0)])
+def test_a_lattice_that_floating_point_cannot_resolve_is_refused(valleys, step_size, x0):
+    with pytest.raises(ds.errors.NotALattice, match=r"positions of the size .* are not told apart finely enough"):
+        ds.markov_chain(valleys, ds.SGD(step_size), x0=x0)
+
+
+@pytest.mark.parametrize("x0", [0.2, 0.0, 0.208])
+def test_states_on_kinks_are_reported(valleys, x0):
+    """From 0.208 the lattice meets 1/K = 0.2 and 0; the convention θ ≤ kink decides there, not rounding."""
+    chain = ds.markov_chain(valleys, ds.SGD(0.04), x0=x0)
+    f = (Fraction(2, 5), Fraction(3, 5))
     states, transition = oracles.lattice_chain(
-        Fraction(2, 5), Fraction(1, 10), 5, Fraction("0.04"), Fraction("0.208"), (Fraction(2, 5), Fraction(3, 5))
+        Fraction(2, 5), Fraction(1, 10), 5, Fraction("0.04"), Fraction(str(x0)), f
     )
     assert len(states) == chain.states.shape[0]
     assert len(transition) == chain.transition.nnz
-    assert 0.2 in chain.states
+    on_kinks = sorted(float(s) for s in states if s in (-1, 0, Fraction(1, 5)))
+    assert chain.states[chain.on_kinks, 0].tolist() == on_kinks
+    assert len(on_kinks) > 0
+    assert ds.markov_chain(valleys, ds.SGD(0.04), x0=0.25).on_kinks.size == 0
+
+
+def test_a_hitting_time_above_1e308_has_a_logarithm():
+    problem = ds.problems.two_valleys(a1=0.8)
+    chain = ds.markov_chain(problem, ds.SGD(0.02), x0=-1.25)
+    assert chain.mean_hitting_time(right) == np.inf
+    assert 700 < chain.log_mean_hitting_time(right) < 900
 
 
 # AY Lemma 2.1.

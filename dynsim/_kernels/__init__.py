@@ -5,7 +5,11 @@ files. The guard below empties the cache of this package when any of its sources
 """
 
 import contextlib
+import os
+import tempfile
 from pathlib import Path
+
+from numba.core import config
 
 
 def _drop_stale_cache():
@@ -23,4 +27,17 @@ def _drop_stale_cache():
         record.write_text(stamp)
 
 
+def _ensure_cache_folder():
+    """Where neither this package nor the home folder can be written, Numba would refuse to cache, and to compile."""
+    if config.CACHE_DIR or os.access(Path(__file__).parent, os.W_OK):
+        return
+    home = Path.home()
+    nearest = next(
+        folder for folder in (home / ".cache" / "numba", home / ".cache", home, *home.parents) if folder.exists()
+    )
+    if not (os.access(nearest, os.W_OK) and nearest.is_relative_to(home)):
+        config.CACHE_DIR = tempfile.mkdtemp(prefix="dynsim-")
+
+
 _drop_stale_cache()
+_ensure_cache_folder()

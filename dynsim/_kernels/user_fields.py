@@ -58,6 +58,7 @@ def field(t, x, {"dw, " if noisy else ""}params, out):
     widest_vectors()
     value = np.empty({shape})
     for i in range(x.shape[1]):
+        value[:] = 0.0
         function({arguments})
         {loops}            {store}
 """

@@ -59,11 +59,14 @@ class DataComparison:
             bound = number(s.holds.lower) if s.holds.exact else f"{number(s.holds.lower)} to {number(s.holds.upper)}"
             rows.append((s.name, *(number(v, 4) for v in s.loss[:, -1]), str(s.trajectories.n_diverged), bound))
         best = self.problem.loss(self.best)
-        parameters: list[tuple[str, ...]] = [("final parameters", *[""] * len(self.names)), ("", *self.names)]
-        parameters.append(("best fit found", *(number(v, 4) for v in self.problem.coefficients(self.best))))
-        for s in self.schemes:
-            parameters.append((f"{s.name}, median", *(number(v, 4) for v in s.final[1])))
-            parameters.append(("  10 to 90 %", *(f"{number(a, 4)} to {number(b, 4)}" for a, b in s.final[[0, 2]].T)))
+        parameters = [("final", "best fit", *(c for s in self.schemes for c in (s.name, "")))]
+        parameters.append(("parameters", "found", *["median", "10 to 90 %"] * len(self.schemes)))
+        found = self.problem.coefficients(self.best)
+        for j, name in enumerate(self.names):
+            row = [name, number(found[j], 4)]
+            for low, median, high in (s.final[:, j] for s in self.schemes):
+                row += [number(median, 4), "-" if np.isnan(low) else f"{number(low, 4)} to {number(high, 4)}"]
+            parameters.append(tuple(row))
         lines = [
             f"{self.data.name}: {self.data.target} by {', '.join(self.data.features)}; {self.problem.n_terms} rows",
             f"source: {self.data.source}",

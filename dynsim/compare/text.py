@@ -21,15 +21,17 @@ def number(value, digits=3) -> str:
 
 
 def probability(log_p) -> str:
-    """A probability given by its natural logarithm, which may be below the smallest float."""
+    """A nonnegative number given by its natural logarithm, which may be outside the range of floats."""
     if log_p is None:
         return "-"
     if log_p == -math.inf:
         return "0"
-    if log_p > -700:
+    if log_p == math.inf:
+        return "never"
+    if abs(log_p) < 700:
         return f"{math.exp(log_p):.4g}"
     exponent = log_p / math.log(10)
-    return f"{10 ** (exponent % 1):.2f}e{math.floor(exponent)}"
+    return f"{10 ** (exponent % 1):.2f}e{math.floor(exponent):+d}"
 
 
 def diverged_line(name, trajectories) -> str:

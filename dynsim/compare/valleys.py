@@ -7,7 +7,7 @@ import numpy as np
 from dynsim import __version__, _check
 from dynsim.chain import iterate
 from dynsim.compare.text import diverged_line, number, probability, table
-from dynsim.errors import NotApplicable
+from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.methods import RR, SGD
 from dynsim.problems.two_valleys import TwoValleys
 from dynsim.results import Density, StepSizeRange, Trajectories
@@ -20,6 +20,8 @@ _SAVED = 2500  # points in time kept of all paths
 _LISTED = 100  # of these in the JSON, evenly on a logarithmic axis
 _EVERY_STEP = 10_000_000  # positions kept of the few paths that are kept at every step, for trajectories and occupation
 _FEW, _MANY = 6, 200  # how many such paths
+_RESOLVED = 1e-2  # refinement gap of the SDE's density above which the table says so
+_FAR = 1e6  # starts farther out than this see no valley
 _MARGIN = 0.1  # of the visited interval, added at both ends for the density
 
 
@@ -28,7 +30,7 @@ class ValleyScheme:
     """What is known of one scheme.
 
     ``fraction`` and ``stderr`` (n_saved,) are the simulated probability of being in the valley of the global minimum;
-    ``exact`` (n_saved,) the same from the chain, which like ``chain_law`` and ``time_to_leave`` is None where the
+    ``exact`` (n_saved,) the same from the chain, which like ``chain_law`` and ``log_time_to_leave`` is None where the
     chain cannot be solved; ``sde_density`` is None where it is not unique. ``every_step`` is the first few paths again
     without gaps: what oscillates with a period of two would look at rest at every tenth step.
     """
@@ -42,7 +44,8 @@ class ValleyScheme:
     exact: np.ndarray | None = field(repr=False)
     sde_density: Density | None
     chain_law: Density | None
-    time_to_leave: float | None
+    log_time_to_leave: float | None
+    on_kinks: int
     holds: StepSizeRange
 
 
@@ -63,7 +66,7 @@ class ValleyComparison:
         """The numbers for a terminal."""
         steps = self.settings["n_steps"]
         rows = [
-            ("", "in the valley after", f"{steps} steps", "stationary", "mass of it", "mean steps", "holds up to"),
+            ("", "in the valley after", f"{steps} steps", "stationary", "mass of it", "mean steps", "holds below"),
             ("scheme", "simulated", "exact", "SDE", "chain", "to leave it", "step size"),
         ]
         for s in self.schemes:
@@ -76,7 +79,7 @@ class ValleyComparison:
                     probability(exact),
                     probability(s.sde_density and s.sde_density.log_probability(self.in_valley)),
                     probability(s.chain_law and s.chain_law.log_probability(self.in_valley)),
-                    number(s.time_to_leave, 4),
+                    probability(s.log_time_to_leave),
                     number(s.holds.max),
                 )
             )
@@ -84,18 +87,30 @@ class ValleyComparison:
         c = self.settings
         lines = [
             f"{self.problem.name}: global minimum at {best:g}, valley {'θ > 0' if best > 0 else 'θ < 0'}",
-            f"step size {c['step_size']:g}, start {c['x0']:g}, {c['n_paths']} paths, seed {c['seed']}",
+            f"step size {c['step_size']:g}, start {c['x0']:g}, paths {c['n_paths']}, seed {c['seed']}",
             "",
             table(rows),
             "",
             "± one standard error. SGD: uniform, AY (3.2). RR: by gradient norm, AY (3.5). Balanced: fixed",
             "proportions, AY §2.1. Chain and SDE are different processes: their masses need not agree.",
+            "Holds: below that step size no single step from the minimum leaves the valley.",
         ]
         lines += [diverged_line(s.name, s.trajectories) for s in self.schemes if s.trajectories.n_diverged]
         lines += [
             f"{s.name}: the chain has too many states to be solved exactly, so these numbers are left out"
             for s in self.schemes
             if s.chain_law is None
+        ]
+        lines += [
+            f"{s.name}: paths can land exactly on a kink, where rounding decides the side that a simulated path takes: "
+            "simulated and exact numbers may differ; a slightly different start avoids it"
+            for s in self.schemes
+            if s.on_kinks
+        ]
+        lines += [
+            f"{s.name}: the SDE's density is not resolved, refinement gap {s.sde_density.refinement_gap:.2g}"
+            for s in self.schemes
+            if s.sde_density is not None and s.sde_density.refinement_gap > _RESOLVED
         ]
         lines += [
             f"{s.name}: the SDE has too little noise between the valleys for a unique stationary density"
@@ -135,7 +150,8 @@ class ValleyComparison:
                 "chain_log_mass": log_chain,
                 "chain_mass": None if log_chain is None else float(np.exp(log_chain)),
             },
-            "mean_steps_to_leave": s.time_to_leave,
+            "log_mean_steps_to_leave": s.log_time_to_leave,
+            "states_on_kinks": s.on_kinks,
             "largest_step_size_that_holds": s.holds.max,
             "diverged": s.trajectories.n_diverged,
         }
@@ -148,7 +164,7 @@ class ValleyComparison:
 
 
 def compare_on_valleys(
-    problem, step_size, *, x0=None, n_steps=5000, n_paths=2000, rng=0, n_cells=4000, threads=None, progress=False
+    problem, step_size, *, x0=None, n_steps=5000, n_paths=2000, rng=0, n_cells=20_000, threads=None, progress=False
 ) -> ValleyComparison:
     """Run SGD, RR and Balanced on ``problems.two_valleys`` with one step size and the same random numbers.
 
@@ -165,6 +181,8 @@ def compare_on_valleys(
         Cells of the Fokker–Planck density.
     """
     x0 = 1.25 * float(problem.minima[0, 0]) if x0 is None else _check.real("x0", x0)
+    if abs(x0) > _FAR:
+        raise ArgumentError(f"x0 must lie within {_FAR:g} of 0, where the valleys are, got {x0:g}")
     methods = (SGD(step_size), RR(step_size), SGD(step_size, Balanced()))
     n_steps = _check.count("n_steps", n_steps)
     settings = {"step_size": methods[0].step_size, "x0": x0, "n_steps": n_steps, "n_paths": n_paths, "seed": rng}
@@ -222,7 +240,8 @@ def _from_chain(problem, method, x0, in_valley, steps):
         return {
             "exact": chain.occupation(in_valley, n_steps=int(steps[-1]))[steps],
             "chain_law": chain.stationary(),
-            "time_to_leave": chain.mean_hitting_time(lambda theta: ~in_valley(theta)),
+            "log_time_to_leave": chain.log_mean_hitting_time(lambda theta: ~in_valley(theta)),
+            "on_kinks": chain.on_kinks.size,
         }
     except NotApplicable:
-        return dict.fromkeys(("exact", "chain_law", "time_to_leave"))
+        return {"exact": None, "chain_law": None, "log_time_to_leave": None, "on_kinks": 0}

@@ -124,6 +124,10 @@ def _parse(text, name):
     if not rows:
         raise DataError(f"{name} is empty")
     columns = [column.strip() for column in rows[0][1]]
+    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t"):
+        raise DataError(f"{name} has no commas in its first line: fields must be separated by commas")
+    if "" in columns:
+        raise DataError(f"{name} has a column without a name, number {columns.index('') + 1}")
     if all(_number(column) is not None for column in columns):
         raise DataError(f"{name} has numbers in its first line, where the names of the columns should be")
     doubled = sorted({column for column in columns if columns.count(column) > 1})
@@ -145,6 +149,6 @@ def _parse(text, name):
 
 def _number(entry):
     try:
-        return float(entry)
+        return None if "_" in entry else float(entry)  # Python reads 1_0 as 10
     except ValueError:
         return None

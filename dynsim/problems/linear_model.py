@@ -110,12 +110,16 @@ def linear_model(
     weights = np.full(n, 1 / n) if weights is None else _check.array("weights", weights, ndim=1)
     if weights.shape != (n,) or not (weights > 0).all():
         raise ArgumentError(f"weights must be {n} positive numbers, one for each row of X")
+    weights = weights / weights.max()
     weights = weights / weights.sum()
     shift, scale, target = np.zeros(d), np.ones(d), (0.0, 1.0)
     if standardize:
-        shift = X.mean(axis=0) if intercept else shift
-        scale = X.std(axis=0)
-        target = (float(y.mean()) if intercept else 0.0, float(y.std()))
+        with np.errstate(over="ignore", invalid="ignore"):
+            shift = X.mean(axis=0) if intercept else shift
+            scale = X.std(axis=0)
+            target = (float(y.mean()) if intercept else 0.0, float(y.std()))
+        if not (np.isfinite(shift).all() and np.isfinite(scale).all() and np.isfinite(target).all()):
+            raise ArgumentError("X and y cannot be standardized: the squares of their entries overflow")
         constant = np.flatnonzero(scale <= 1e-12 * np.abs(X).max(axis=0))
         if constant.size or target[1] <= 1e-12 * np.abs(y).max():
             what = f"column {constant[0]} of X" if constant.size else "y"

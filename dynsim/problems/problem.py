@@ -105,6 +105,7 @@ class Problem:
         result = np.empty((lanes.shape[1], self.n_terms, self.dim))
         for n, values in self._gradients(lanes):
             result[:, n] = values.T
+        result[np.isnan(lanes).any(axis=0)] = np.nan  # a branch on θ would lose it
         return result.reshape(*theta.shape[:-1], self.n_terms, self.dim)
 
     def gradient(self, theta: ArrayLike) -> np.ndarray:
@@ -113,6 +114,7 @@ class Problem:
         result = np.zeros_like(lanes)
         for n, values in self._gradients(lanes):
             result += self.weights[n] * values
+        result[:, np.isnan(lanes).any(axis=0)] = np.nan
         return result.T.reshape(theta.shape)
 
     def term_hessians(self, theta: ArrayLike) -> np.ndarray:

@@ -9,7 +9,7 @@ from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 
-_PROBE = 0.5  # where a user's function is called once, to see what it returns
+_PROBES = (0.5, 1.5, -0.5, 2.5, 10.0)  # where a user's function is called, to see what it returns
 
 
 class SDE:
@@ -114,6 +114,7 @@ class SDE:
         try:
             if arguments[-1] == "out":
                 shape = shapes[-1]
+                self._call(name, function, with_params, np.zeros(shape))
                 field = user_fields.filling_field(function, with_params=with_params, shape=shape)
             else:
                 shape = self._returned_shape(name, function, shapes, noise_dim, with_params)
@@ -123,14 +124,26 @@ class SDE:
             raise ArgumentError(f"{name} cannot be compiled: {reason}") from None
         return field, shape
 
-    def _returned_shape(self, name, function, shapes, noise_dim, with_params):
+    def _call(self, name, function, with_params, *out):
+        """What a user's function returns at a point where it is defined; it must leave x alone."""
         plain = getattr(function, "py_func", function)
-        arguments = (0.0, np.full(self.dim, _PROBE), tuple(self.params.tolist()))[: 3 if with_params else 2]
-        try:
-            with np.errstate(all="ignore"):
-                value = plain(*arguments)
-        except Exception as error:
-            raise ArgumentError(f"{name} fails at t = 0, x = {_PROBE}: {type(error).__name__}: {error}") from None
+        for probe in _PROBES:
+            x = np.full(self.dim, probe)
+            try:
+                with np.errstate(all="ignore"):
+                    value = plain(0.0, x, *([tuple(self.params.tolist())] if with_params else []), *out)
+            except (ValueError, ZeroDivisionError, OverflowError) as error:  # outside its domain
+                reason = error
+                continue
+            except Exception as error:
+                raise ArgumentError(f"{name} fails at t = 0, x = {probe}: {type(error).__name__}: {error}") from None
+            if (x != probe).any():
+                raise ArgumentError(f"{name} must not assign to x, it changed x = {probe} to {x.tolist()}")
+            return value
+        raise ArgumentError(f"{name} fails at t = 0, x = {_PROBES}: {type(reason).__name__}: {reason}")
+
+    def _returned_shape(self, name, function, shapes, noise_dim, with_params):
+        value = self._call(name, function, with_params)
         try:
             value = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError):
@@ -146,7 +159,11 @@ def _arguments(name, function):
     """Names of the arguments that a user's function takes, by position: t, x[, params][, out]."""
     if not callable(function):
         raise ArgumentError(f"{name} must be a function of (t, x), got {type(function).__name__}")
-    names = list(inspect.signature(getattr(function, "py_func", function)).parameters)
+    try:
+        parameters = inspect.signature(getattr(function, "py_func", function)).parameters.values()
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name} must be a plain Python function, got {type(function).__name__}") from None
+    names = [p.name for p in parameters if p.default is p.empty]
     extra = names[2:]
     filling = ["out"] if extra and extra[-1] == "out" else []
     middle = extra[: len(extra) - len(filling)]

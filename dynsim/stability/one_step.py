@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.linalg import eigh, svd
 
+from dynsim.errors import NotApplicable
+
 _MOST_SIGNS = 20  # rows up to which all 2^(n−1) sign patterns are tried
 _STARTS = 64  # of the local search beyond
 _RANK = 1e-10  # singular values below this share of the largest are a null space
@@ -14,6 +16,7 @@ def critical_for_fixed(X, weights, proportions):
 
     Returns (η*, the direction (d,) in which stability is lost, rank of H).
     """
+    X, unit = _scaled(X)
     basis = _range(X, weights)
     x = X @ basis
     square = (x * x).sum(axis=1)
@@ -21,7 +24,7 @@ def critical_for_fixed(X, weights, proportions):
     mean = (x * weights[:, None]).T @ x
     values, vectors = eigh(second, mean)
     direction = basis @ vectors[:, -1]
-    return 2 / float(values[-1]), direction / np.linalg.norm(direction), basis.shape[1]
+    return 2 / float(values[-1]) / unit**2, direction / np.linalg.norm(direction), basis.shape[1]
 
 
 def critical_for_gradient_norm(X, weights):
@@ -31,6 +34,7 @@ def critical_for_gradient_norm(X, weights):
     longest vector of a zonotope: over all sign patterns for few rows, by a sweep of the angle in two dimensions, and
     otherwise between a local search and the bound of :func:`_certified`.
     """
+    X, unit = _scaled(X)
     basis = _range(X, weights)
     x = X @ basis
     values, vectors = np.linalg.eigh((x * weights[:, None]).T @ x)
@@ -49,7 +53,15 @@ def critical_for_gradient_norm(X, weights):
     least = float(longest @ longest)
     most = least if exact else max(least, _certified(v, weights * (x * x).sum(axis=1)))
     direction = basis @ (root @ longest)
-    return 2 / most, 2 / least, direction / np.linalg.norm(direction), basis.shape[1]
+    return 2 / most / unit**2, 2 / least / unit**2, direction / np.linalg.norm(direction), basis.shape[1]
+
+
+def _scaled(X):
+    """X in units of its largest entry, and the unit: its squares then neither overflow nor underflow."""
+    unit = float(np.abs(X).max())
+    if unit == 0:
+        raise NotApplicable("all features are zero, so no step size is unstable")
+    return X / unit, unit
 
 
 def _range(X, weights):

@@ -28,7 +28,7 @@ def step_size_range(problem: Problem, method: SGD, *, at: ArrayLike, criterion: 
       not zero (``details["interpolating"]``), the range is about the part of the dynamics that decides whether
       fluctuations stay bounded, for the square loss: the distance between two SGD runs that draw the same terms, and
       the pull towards θ* from far away under RR. The Welsch loss, whose gradient vanishes far away, cannot blow up.
-    * On ``two_valleys``, piecewise linear, one step from θ* (from either side of its kink) does not leave its valley:
+    * On ``two_valleys``, piecewise linear, one step from θ* (from either side of its kink) does not cross the barrier:
       η ≤ (distance to the barrier)/(longest reweighted gradient towards it): 1/K² for SGD at 1/K, 1/(K(a1 + K a2))
       for ``Balanced``, 1/(K(ε a1 + K a2)) for ``RR``.
 

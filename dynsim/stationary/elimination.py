@@ -24,8 +24,8 @@ def log_stationary(transition) -> np.ndarray:
     return (log_p - np.logaddexp.reduce(log_p)).astype(np.float64)
 
 
-def mean_time_to_leave(transition, start) -> float:
-    """Expected number of steps from state ``start`` until the chain leaves a set of states.
+def log_mean_time_to_leave(transition, start) -> float:
+    """Logarithm of the expected number of steps from state ``start`` until the chain leaves a set of states.
 
     ``transition`` (m, m + 1) holds the probabilities among the states of the set and, in its last column, of leaving.
     """
@@ -37,7 +37,7 @@ def mean_time_to_leave(transition, start) -> float:
         into = np.flatnonzero(a[:k, k])
         shares = a[into, k] / _eliminate(a, k)
         time[into] += shares * time[k]
-    return float(time[0] / a[0, m:].sum())
+    return float(np.log(time[0]) - np.log(a[0, m:].sum()))
 
 
 def _eliminate(a, k):

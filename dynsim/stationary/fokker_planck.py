@@ -44,7 +44,8 @@ def stationary_density(
     Returns
     -------
     Density
-        With ``refinement_gap`` the total variation distance to the solution on half as many cells.
+        With ``refinement_gap`` how much halving the number of cells changes: the largest of the total variation
+        distance and the changes of mean and standard deviation, in standard deviations.
 
     Raises
     ------
@@ -69,21 +70,31 @@ def stationary_density(
     faces = np.concatenate([sde.breaks, _check.array("breaks", breaks, ndim=1)])
     edges = grid_with_breaks(low, high, n_cells, faces)
     log_mass, residual = _solve(sde, edges)
-    coarse_edges = grid_with_breaks(low, high, n_cells // 2, faces)
-    coarse = np.exp(_solve(sde, coarse_edges)[0])
-    fine = np.diff(np.interp(coarse_edges, edges, np.append(0.0, np.cumsum(np.exp(log_mass)))))
-    outer = max(1, round(_BOUNDARY_SHARE * log_mass.size))
     mass = np.exp(log_mass)
+    outer = max(1, round(_BOUNDARY_SHARE * mass.size))
     return Density(
         x=(0.5 * (edges[1:] + edges[:-1]))[:, None],
         log_mass=log_mass,
         edges=edges,
         residual=residual,
         boundary_mass=float(mass[:outer].sum() + mass[-outer:].sum()),
-        refinement_gap=float(0.5 * np.abs(fine - coarse).sum()),
+        refinement_gap=_refinement_gap(sde, edges, mass, grid_with_breaks(low, high, n_cells // 2, faces)),
         label=sde.name,
         settings={"sde": sde.name, "bounds": (low, high), "n_cells": n_cells, "breaks": tuple(np.unique(faces))},
     )
+
+
+def _refinement_gap(sde, edges, mass, coarse_edges):
+    coarse = np.exp(_solve(sde, coarse_edges)[0])
+    fine = np.diff(np.interp(coarse_edges, edges, np.append(0.0, np.cumsum(mass))))
+    moments = []
+    for faces, m in ((edges, mass), (coarse_edges, coarse)):
+        x = 0.5 * (faces[1:] + faces[:-1])
+        mean = m @ x
+        moments.append((mean, np.sqrt(m @ (x - mean) ** 2)))
+    (mean, deviation), (coarse_mean, coarse_deviation) = moments
+    change = max(abs(mean - coarse_mean), abs(deviation - coarse_deviation)) / (deviation or np.diff(edges).min())
+    return float(max(0.5 * np.abs(fine - coarse).sum(), change))
 
 
 def grid_with_breaks(low, high, n_cells, breaks) -> np.ndarray:
@@ -91,9 +102,13 @@ def grid_with_breaks(low, high, n_cells, breaks) -> np.ndarray:
     inner = np.unique([b for b in breaks if low < b < high])
     corners = np.concatenate([[low], inner, [high]])
     lengths = np.diff(corners)
+    _check.fits_in_memory("the grid", (n_cells, 16), instead="use fewer cells")
     counts = np.maximum(1, np.round(n_cells * lengths / (high - low)).astype(int))
     pieces = [np.linspace(a, b, n + 1)[:-1] for a, b, n in zip(corners[:-1], corners[1:], counts, strict=True)]
-    return np.append(np.concatenate(pieces), high)
+    edges = np.append(np.concatenate(pieces), high)
+    if not (np.diff(edges) > 0).all():
+        raise ArgumentError(f"bounds ({low!r}, {high!r}) are too close together for {n_cells} cells in floating point")
+    return edges
 
 
 def _solve(sde, edges):

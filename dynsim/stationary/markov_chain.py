@@ -12,9 +12,10 @@ from dynsim.errors import NotALattice
 from dynsim.methods import SGD
 from dynsim.problems import Problem
 from dynsim.results import Density
-from dynsim.stationary.elimination import log_stationary, mean_time_to_leave
+from dynsim.stationary.elimination import log_mean_time_to_leave, log_stationary
 
-_SAME = 1e-9  # states closer than this, relative to the size of the start and the first steps, are one
+_RESOLUTION = 1e-7  # of the shortest first step or distance of kinks: states are looked up on a grid that fine
+_ROUNDING = 4096  # units in the last place within which two computations of one state agree
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,9 @@ class MarkovChain:
         ``transition[i, j]``: probability of a step from state i to state j.
     start : int
         Index of the start in ``states``.
+    on_kinks : ndarray of int
+        Indices of the states that lie on a kink of the loss. Where there are any, a simulation in floating point may
+        take either side of the kink by rounding, and need not agree with this chain.
     settings : dict
         What made it.
     """
@@ -36,6 +40,7 @@ class MarkovChain:
     states: np.ndarray
     transition: sparse.csr_array
     start: int
+    on_kinks: np.ndarray
     label: str
     settings: dict = field(repr=False)
 
@@ -67,13 +72,19 @@ class MarkovChain:
         return np.array([mass[inside].sum() for mass in self._laws(n_steps)])
 
     def mean_hitting_time(self, region: Region) -> float:
-        """Expected number of steps from x0 until the chain is in a region; inf if it may never get there (or > 1e308).
+        """Expected number of steps from x0 until the chain is in a region; inf if it may never get there.
 
-        Exact to full relative accuracy however long it is; 0 if x0 lies in the region.
+        Exact to full relative accuracy however long it is (above 1e308: :meth:`log_mean_hitting_time`); 0 if x0 lies
+        in the region.
         """
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.log_mean_hitting_time(region)))
+
+    def log_mean_hitting_time(self, region: Region) -> float:
+        """Natural logarithm of :meth:`mean_hitting_time`, right also where that overflows."""
         inside = _check.region("region", region, self.states)
         if inside[self.start]:
-            return 0.0
+            return -np.inf
         if not inside.any():
             return np.inf
         outside = self._reachable_before(inside)
@@ -81,7 +92,7 @@ class MarkovChain:
             return np.inf
         into = np.asarray(self.transition[outside][:, np.flatnonzero(inside)].sum(axis=1)).ravel()
         block = np.column_stack([self.transition[outside][:, outside].toarray(), into])
-        return mean_time_to_leave(block, int(np.searchsorted(outside, self.start)))
+        return log_mean_time_to_leave(block, int(np.searchsorted(outside, self.start)))
 
     def _laws(self, n_steps):
         """The laws after 0, 1, …, n_steps steps."""
@@ -154,8 +165,8 @@ def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: in
 
     That is so when the reweighted gradients take finitely many, commensurable values, as for AY §2.1. The chain lives
     on the lattice through ``x0``: its stationary law depends on the coset of x0. States are joined when they agree to
-    rounding, and one within rounding of a kink is put on it, so this is the chain in exact arithmetic; where a state
-    falls on a kink, a simulation in floating point may take either side.
+    rounding, and one within rounding of a kink is put on it, so this is the chain in exact arithmetic; where states
+    fall on a kink (``on_kinks``), a simulation in floating point may take either side.
 
     Parameters
     ----------
@@ -173,7 +184,8 @@ def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: in
     Raises
     ------
     NotALattice
-        If more than ``max_states`` states can be reached.
+        If more than ``max_states`` states can be reached, states come closer to each other than a lattice allows, or
+        the steps are too short or too long against ``x0`` and the kinks for floating point to tell states apart.
 
     Examples
     --------
@@ -186,8 +198,8 @@ def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: in
     _check.instance("method", method, SGD, "a method, such as SGD(step_size=0.04)")
     max_states = _check.count("max_states", max_states)
     start = _check.start("x0", x0, 1, problem.dim)
-    outcomes, p = _outcomes(problem, method, start)
-    resolution = _SAME * max(1e-3 * np.abs(start).max(), np.abs(outcomes - start).max(), method.step_size * 1e-3)
+    name = f"{method.name} on {problem.name} from x0 = {start[0].tolist()}"
+    resolution, rounding = _scales(problem, method, start, name)
     index: dict[tuple, int] = {}
     states: list[np.ndarray] = []
     rows, columns, values = [], [], []
@@ -197,6 +209,8 @@ def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: in
         if key not in index:
             index[key] = len(states)
             states.append(theta)
+        elif np.abs(states[index[key]] - theta).max() > rounding:
+            raise NotALattice(f"{name} reaches states closer than any lattice of its steps: they are not finitely many")
         return index[key]
 
     number(start[0])
@@ -213,7 +227,7 @@ def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: in
         done += front.shape[0]
         if len(states) > max_states:
             raise NotALattice(
-                f"{method.name} on {problem.name} reaches more than {max_states} states from x0 = {start[0].tolist()}: "
+                f"{name} reaches more than {max_states} states: "
                 "they do not form a finite lattice that small (raise max_states, or use the SDE and simulation)"
             )
     points = np.array(states)
@@ -223,7 +237,24 @@ def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: in
     transition = sparse.csr_array((values, (rank[rows], rank[columns])), shape=(m, m))
     transition.sum_duplicates()
     settings = {"problem": problem.name, "method": repr(method), "x0": start[0].tolist()}
-    return MarkovChain(points[order], transition, int(rank[0]), f"{method.name} on {problem.name}", settings)
+    points = points[order]
+    on_kinks = np.flatnonzero(np.isin(points[:, 0], problem.kinks))
+    return MarkovChain(points, transition, int(rank[0]), on_kinks, f"{method.name} on {problem.name}", settings)
+
+
+def _scales(problem, method, start, name):
+    """Width of the grid on which states are looked up, and how far two computations of one state may differ."""
+    steps = np.abs(_outcomes(problem, method, start)[0] - start)
+    lengths = np.append(steps[steps > 0], np.diff(problem.kinks))
+    size = max(np.abs(start).max(), steps.max(), *np.abs(problem.kinks), 0.0)
+    resolution = _RESOLUTION * lengths.min() if lengths.size else 1.0
+    rounding = _ROUNDING * np.spacing(size)
+    if rounding > resolution / 4:
+        raise NotALattice(
+            f"{name}: in floating point, positions of the size {size:.1e} are not told apart finely enough for "
+            f"steps and kinks {lengths.min():.1e} apart"
+        )
+    return resolution, rounding
 
 
 def _outcomes(problem, method, theta):
