@@ -286,6 +286,11 @@ def test_hitting_time_and_law_agree_with_simulation(valleys):
     assert (np.abs(fraction - inside) <= 5 * stderr + 1e-12).all()
     assert chain.distribution(200).probability(right) == pytest.approx(inside[200], rel=1e-12)
     assert chain.distribution(0).mass[chain.start] == 1
+    some = np.array([0, 3, 150, 450, 750, 4000])
+    np.testing.assert_allclose(chain.occupation(right, some), inside[some], rtol=1e-11)
+    for steps in (-1, 2.5, [3, 2], [-1, 2], [0.5, 1.0], []):
+        with pytest.raises(ds.errors.ArgumentError, match="steps must be"):
+            chain.occupation(right, steps)
 
 
 def test_occupation_converges_to_the_stationary_law(valleys):

@@ -238,7 +238,7 @@ def _from_chain(problem, method, x0, in_valley, steps):
     try:
         chain = markov_chain(problem, method, x0=x0)
         return {
-            "exact": chain.occupation(in_valley, n_steps=int(steps[-1]))[steps],
+            "exact": chain.occupation(in_valley, steps),
             "chain_law": chain.stationary(),
             "log_time_to_leave": chain.log_mean_hitting_time(lambda theta: ~in_valley(theta)),
             "on_kinks": chain.on_kinks.size,

@@ -8,13 +8,14 @@ from scipy.sparse.csgraph import connected_components
 
 from dynsim import _check
 from dynsim._typing import ArrayLike, Region
-from dynsim.errors import NotALattice
+from dynsim.errors import ArgumentError, NotALattice
 from dynsim.methods import SGD
 from dynsim.problems import Problem
 from dynsim.results import Density
 from dynsim.stationary.elimination import log_mean_time_to_leave, log_stationary
 
 _RESOLUTION = 1e-7  # of the shortest first step or distance of kinks: states are looked up on a grid that fine
+_MANY_STEPS = 100  # from here on, a power of the matrix is cheaper than as many products with it
 _ROUNDING = 4096  # units in the last place within which two computations of one state agree
 
 
@@ -61,15 +62,31 @@ class MarkovChain:
     def distribution(self, n_steps: int) -> Density:
         """The law of the chain after ``n_steps`` steps from x0."""
         n_steps = _check.count("n_steps", n_steps, least=0)
-        *_, mass = self._laws(n_steps)
+        mass = next(self._laws(np.array([n_steps])))
         with np.errstate(divide="ignore"):
             return self._density(np.log(mass), f"law of {self.label} after {n_steps} steps", residual=0.0)
 
-    def occupation(self, region: Region, n_steps: int) -> np.ndarray:
-        """Probability of being in a region after 0, 1, …, n_steps steps from x0, shape (n_steps + 1,)."""
+    def occupation(self, region: Region, steps: int | np.ndarray) -> np.ndarray:
+        """Probability of being in a region after each of a number of steps from x0.
+
+        Parameters
+        ----------
+        region : callable
+            ``region(theta)`` for theta of shape (..., dim) returns booleans of shape (...).
+        steps : int or array_like of int, shape (k,)
+            Step numbers, increasing; an int n stands for 0, 1, …, n.
+
+        Returns
+        -------
+        ndarray, shape (k,)
+        """
         inside = _check.region("region", region, self.states)
-        n_steps = _check.count("n_steps", n_steps, least=0)
-        return np.array([mass[inside].sum() for mass in self._laws(n_steps)])
+        if np.ndim(steps) == 0:
+            steps = np.arange(_check.count("steps", steps, least=0) + 1)
+        steps = np.asarray(steps)
+        if not np.issubdtype(steps.dtype, np.integer) or steps.size == 0 or steps[0] < 0 or (np.diff(steps) <= 0).any():
+            raise ArgumentError("steps must be a whole number, or increasing whole numbers from 0 on")
+        return np.array([mass[inside].sum() for mass in self._laws(steps)])
 
     def mean_hitting_time(self, region: Region) -> float:
         """Expected number of steps from x0 until the chain is in a region; inf if it may never get there.
@@ -94,14 +111,20 @@ class MarkovChain:
         block = np.column_stack([self.transition[outside][:, outside].toarray(), into])
         return log_mean_time_to_leave(block, int(np.searchsorted(outside, self.start)))
 
-    def _laws(self, n_steps):
-        """The laws after 0, 1, …, n_steps steps."""
+    def _laws(self, steps):
+        """The laws after the given, increasing numbers of steps."""
         mass = np.zeros(self.states.shape[0])
         mass[self.start] = 1.0
         backward = self.transition.T.tocsr()
-        yield mass
-        for _ in range(n_steps):
-            mass = backward @ mass
+        powers = {}
+        for gap in np.diff(steps, prepend=0):
+            if gap <= _MANY_STEPS:
+                for _ in range(gap):
+                    mass = backward @ mass
+            else:
+                if gap not in powers:
+                    powers[gap] = np.linalg.matrix_power(backward.toarray(), int(gap))
+                mass = powers[gap] @ mass
             yield mass
 
     def _closed_classes(self):
