@@ -19,8 +19,10 @@ __all__ = [
     "iterate",
     "markov_chain",
     "noise_increments",
+    "observers",
     "problems",
     "sampling",
+    "schemes",
     "sde_limit",
     "stationary_density",
     "step_size_range",
@@ -28,12 +30,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from dynsim import errors, problems, sampling, theory
+    from dynsim import errors, observers, problems, sampling, theory
     from dynsim.chain import iterate
     from dynsim.methods import RR, SGD
     from dynsim.problems import Problem
     from dynsim.results import Density, StepSizeRange, Trajectories
-    from dynsim.sde import SDE, integrate, noise_increments, sde_limit  # type: ignore[no-redef]
+    from dynsim.sde import SDE, integrate, noise_increments, schemes, sde_limit  # type: ignore[no-redef]
     from dynsim.stability import step_size_range
     from dynsim.stationary import MarkovChain, markov_chain, stationary_density  # type: ignore[no-redef]
 
@@ -51,6 +53,7 @@ _HOME = {
     "iterate": "chain",
     "markov_chain": "stationary",
     "noise_increments": "sde",
+    "schemes": "sde",
     "sde_limit": "sde",
     "stationary_density": "stationary",
     "step_size_range": "stability",

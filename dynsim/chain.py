@@ -1,11 +1,15 @@
 """The discrete chain."""
 
+import os
+
 import numpy as np
 
 from dynsim import _check
-from dynsim._ensemble import Plan, run_ensemble, saved_steps
-from dynsim._random import seed_and_key
-from dynsim._typing import ArrayLike, Seed
+from dynsim._checkpoint import Checkpoint
+from dynsim._ensemble import Plan, Run, run_ensemble
+from dynsim._fingerprint import fingerprint
+from dynsim._observation import Observation, named_observers
+from dynsim._typing import ArrayLike, Observe, Seed
 from dynsim.methods import SGD
 from dynsim.problems import Problem
 from dynsim.results import Trajectories
@@ -20,10 +24,13 @@ def iterate(
     n_paths: int = 1,
     rng: Seed = None,
     save_every: int | None = 1,
+    observe: Observe = None,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_seconds: float = 60.0,
     threads: int | None = None,
     block_width: int | None = None,
     chunk_steps: int | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Trajectories:
     """Run a stochastic optimization method: θ_{k+1} = θ_k − η (a_n/p_n) ∇l_n(θ_k), n drawn with probability p_n(θ_k).
 
@@ -45,22 +52,32 @@ def iterate(
         Source of randomness (SPEC 7). The seed that was used is in ``result.settings["seed"]``.
     save_every : int or None, optional
         Keep every so many-th step, and always the first and the last; None keeps these two only.
+    observe : observer, sequence or dict of observers, optional
+        Statistics to keep while the run goes on, from :mod:`dynsim.observers`; found in ``result.observed`` by name.
+    checkpoint : path, optional
+        A file (.npz) to keep the state of the run in. If it exists, the run goes on from there, and gives the numbers
+        that it would have given uninterrupted, to the bit. With ``rng=None`` it keeps the seed that it began with.
+    checkpoint_seconds : float, optional
+        Time between two checkpoints; longer if writing one takes more than 2 % of it. One more is written at the end.
     threads : int, optional
         Threads to use, all cores by default.
     block_width, chunk_steps : int, optional
         Paths per block and steps per chunk, tuned by default. Like ``threads``, they change no result.
     progress : bool, optional
-        Show a progress bar, if in a terminal.
+        Show a progress bar for a run of more than a second, if in a terminal or notebook.
 
     Returns
     -------
     Trajectories
-        ``x`` of shape (n_paths, n_saved, dim), ``t`` the step numbers.
+        ``x`` of shape (n_paths, n_saved, dim), ``t`` the step numbers. After Ctrl-C it ends at the step that was
+        reached, and ``complete`` is False.
 
     Raises
     ------
     ArgumentError
-        If an argument is out of its range.
+        If an argument is out of its range, or the checkpoint is of another run.
+    DataError
+        If the checkpoint is damaged.
     TooLarge
         If the result would not fit in memory.
 
@@ -77,37 +94,53 @@ def iterate(
     if save_every is not None:
         save_every = _check.count("save_every", save_every)
     start = _check.start("x0", x0, n_paths, problem.dim)
-    seed, key = seed_and_key(rng)
+    store = Checkpoint(checkpoint, checkpoint_seconds)
+    seed, key = store.seed_and_key(rng)
     proportions = method.sampling.proportions(problem)
     rows = max(problem.dim, 1 if proportions is not None else problem.n_terms)
     plan = Plan.make(
         n_paths, rows, threads=threads, block_width=block_width, chunk_steps=chunk_steps, progress=progress
     )
-    advance = _chain(problem, method, proportions, key)
-    x, diverged = run_ensemble(advance, start, n_steps, save_every, plan, method.name)
+    observers = named_observers(observe)
+    observation = Observation(observers, dim=problem.dim, n_paths=n_paths, n_steps=n_steps)
     settings = {
         "problem": problem.name,
         "method": repr(method),
         "n_steps": n_steps,
         "n_paths": n_paths,
         "save_every": save_every,
-        "seed": seed,
     }
-    return Trajectories(x, saved_steps(n_steps, save_every), np.where(diverged < 0, np.inf, diverged), settings)
+    contents = {
+        "content of the problem": problem.fingerprint(),
+        "content of the method": fingerprint(method),
+        "x0": fingerprint(start),
+        "observe": fingerprint(observers),
+    }
+    run = Run(_chain(problem, method, proportions, key), start, n_steps, save_every, method.name)
+    outcome = run_ensemble(run, plan, observation, store, settings | contents)
+    diverged = np.where(outcome.diverged < 0, np.inf, outcome.diverged)
+    return Trajectories(
+        outcome.x,
+        outcome.steps,
+        diverged,
+        settings | {"seed": seed},
+        complete=bool(outcome.steps[-1] == n_steps),
+        observed=observation.results(outcome.steps[-1], outcome.diverged >= 0, 1),
+    )
 
 
 def _chain(problem, method, proportions, key):
-    from dynsim._kernels.chain import advance_chain
+    from dynsim._kernels.chain import addresses, advance_chain
     from dynsim._kernels.fields import no_proportions
 
     fixed = proportions is not None
     field = no_proportions if fixed else method.sampling.proportions_field(problem)
     table = _draw_table(problem.weights, proportions if fixed else problem.weights)
+    chain = (addresses(problem.gradients_field, field), problem.params, table)
 
-    def advance(blocks, first_path, first, last, save_every, saves):
+    def advance(blocks, first_path, first, last, save_every, saves, observation):
         span = np.array([first_path, first, last, save_every, fixed])
-        step_sizes = np.full(last - first, method.step_size)
-        advance_chain(problem.gradients_field, field, problem.params, table, step_sizes, blocks, span, key, saves)
+        advance_chain(chain, key, np.full(last - first, method.step_size), observation, span, blocks, saves)
 
     return advance
 

@@ -54,6 +54,25 @@ def plot_density(density, ax=None, **style):
     return ax
 
 
+def plot_counts(counts, ax=None, **style):
+    """A histogram as a step curve with a band of two standard errors, or as an image in two dimensions."""
+    ax = _axes(ax)
+    if len(counts.edges) == 2:
+        image = ax.pcolormesh(*counts.edges, counts.density.T, **{"cmap": "cividis", **style})
+        ax.figure.colorbar(image, ax=ax, label="density")
+        ax.set_xlabel("θ[0]")
+        ax.set_ylabel("θ[1]")
+        return ax
+    density, stderr = counts.density, counts.density_stderr
+    curve = ax.stairs(density, counts.edges[0], **{"color": "#0072B2", **style})
+    low = np.maximum(density - 2 * stderr, 0.0)
+    band = {"color": curve.get_edgecolor(), "alpha": 0.3, "fill": True, "linewidth": 0}
+    ax.stairs(density + 2 * stderr, counts.edges[0], baseline=low, **band)
+    ax.set_xlabel("θ")
+    ax.set_ylabel("density")
+    return ax
+
+
 def plot_step_size_range(span, ax=None, **style):
     """The stable range as a bar, the gap between the bounds hatched."""
     ax = _axes(ax)

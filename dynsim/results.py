@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dynsim import _check
-from dynsim._typing import ArrayLike, Region
+from dynsim._typing import ArrayLike, Observe, Region
 from dynsim.errors import ArgumentError, NotApplicable
 
 
@@ -23,12 +23,18 @@ class Trajectories:
         When a path left the ball max|x| ≤ 1e100, in the unit of ``t`` and to the step; inf where it never did.
     settings : dict
         What made the run, ``"seed"`` included: the same call with ``rng=settings["seed"]`` gives the same numbers.
+    complete : bool
+        False if the run was interrupted; ``t[-1]`` says how far it got.
+    observed : dict
+        What the observers of the run have found, by name; see :mod:`dynsim.observers`.
     """
 
     x: np.ndarray
     t: np.ndarray
     diverged: np.ndarray
     settings: dict = field(repr=False)
+    complete: bool = True
+    observed: dict = field(default_factory=dict, repr=False)
 
     @property
     def n_paths(self) -> int:
@@ -65,6 +71,25 @@ class Trajectories:
         shrunk = (k + 2) / (n + 4)
         return k / n, np.sqrt(shrunk * (1 - shrunk) / (n + 4))
 
+    def observe(self, observe: Observe) -> dict:
+        """What observers find in the states that were kept, by name: to the bit what they find during the run.
+
+        Parameters
+        ----------
+        observe : observer, sequence or dict of observers
+            From :mod:`dynsim.observers`; ``burn_in`` and ``every`` count the steps of the run, not the saved states.
+        """
+        from dynsim._kernels.observing import observe_saved
+        from dynsim._observation import Observation, named_observers
+
+        unit = self.settings.get("dt", 1)
+        steps = np.rint(self.t / unit).astype(np.int64)
+        observation = Observation(named_observers(observe), dim=self.dim, n_paths=self.n_paths, n_steps=steps[-1])
+        observation.lay_out(1, self.n_paths, 1)
+        blocks = np.ascontiguousarray(self.x.transpose(1, 2, 0))[None]
+        observe_saved(observation.arguments(slice(0, 1), 0), steps, self.t.astype(np.float64), blocks)
+        return observation.results(steps[-1], np.isfinite(self.diverged), unit)
+
     def plot(self, ax=None, *, n_paths=20, coordinate=0, **style):
         """Draw the first ``n_paths`` paths of one coordinate against time and return the Axes."""
         from dynsim.plot import plot_trajectories
@@ -79,7 +104,9 @@ class Trajectories:
 
     def __repr__(self):
         blown = f", {self.n_diverged} diverged" if self.n_diverged else ""
-        return f"Trajectories({self.n_paths} paths, {self.t.size} saved, dim {self.dim}, t to {self.t[-1]:g}{blown})"
+        cut = "" if self.complete else ", interrupted"
+        saved = f"{self.n_paths} paths, {self.t.size} saved, dim {self.dim}, t to {self.t[-1]:g}"
+        return f"Trajectories({saved}{blown}{cut})"
 
 
 @dataclass(frozen=True, eq=False)

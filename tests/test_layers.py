@@ -10,7 +10,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 KERNEL_IMPORTS = {"contextlib", "functools", "llvmlite", "numba", "numpy", "os", "pathlib", "tempfile", "warnings"}
 # Each room may import from its own and from those to its left.
 ORDER = [
-    *("errors", "_typing", "_check", "_random", "_kernels", "_ensemble", "results", "sampling", "problems", "methods"),
+    *("errors", "_typing", "_check", "_random", "_fingerprint", "_kernels", "observed", "observers", "_observation"),
+    *("_checkpoint", "_ensemble", "results", "sampling", "problems", "methods"),
     *("chain", "sde", "stationary", "stability", "theory", "plot", "compare", "cli", "__main__"),
 ]
 
@@ -44,7 +45,7 @@ def test_imports_go_downwards(path):
             assert root != "numba", name
         target = rest.split(".")[0]
         if root == "dynsim" and target in ORDER and room(path) in ORDER:
-            drawing = room(path) == "results" and target == "plot"  # inside a function: see the next test
+            drawing = room(path) in {"results", "observed"} and target == "plot"  # inside a function: see the next test
             assert ORDER.index(target) <= ORDER.index(room(path)) or drawing, name
 
 

@@ -15,14 +15,14 @@ from numba.core import config
 def _drop_stale_cache():
     folder = Path(__file__).parent
     cache = folder / "__pycache__"
-    sources = sorted(folder.glob("*.py"))
-    stamp = "\n".join(f"{source.name} {source.stat().st_mtime_ns}" for source in sources)
+    sources = sorted(folder.rglob("*.py"))
+    stamp = "\n".join(f"{source.relative_to(folder)} {source.stat().st_mtime_ns}" for source in sources)
     record = cache / "sources.txt"
     with contextlib.suppress(OSError):  # a read-only installation is never edited
         if record.exists() and record.read_text() == stamp:
             return
         cache.mkdir(exist_ok=True)
-        for index in cache.glob("*.nb[ic]"):
+        for index in folder.rglob("__pycache__/*.nb[ic]"):
             index.unlink(missing_ok=True)
         record.write_text(stamp)
 

@@ -5,24 +5,42 @@ from numba import types
 
 from dynsim._kernels.draw import draw_by_proportions, draw_fixed
 from dynsim._kernels.fields import GRADIENTS, PROPORTIONS
-from dynsim._kernels.jit import BLOCK, BLOCKS, INTS, KEY, SAVES, VECTOR, function_pointer, kernel, widest_vectors
+from dynsim._kernels.jit import (
+    BLOCK,
+    BLOCKS,
+    INTS,
+    KEY,
+    SAVES,
+    VECTOR,
+    addresses_of,
+    function_at,
+    kernel,
+    widest_vectors,
+)
+from dynsim._kernels.observing import OBSERVATION, observe
+from dynsim._kernels.span import FIRST_PATH, FIRST_STEP, FIXED, LAST_STEP, SAVE_EVERY
 from dynsim._kernels.threefry import fill_uniforms
 
-# span: what part of which paths this call computes; the same layout for every time loop
-FIRST_PATH, FIRST_STEP, LAST_STEP, SAVE_EVERY, FIXED = 0, 1, 2, 3, 4
+# addresses of the gradients of the terms and of the proportions to draw them in, params, table of the draw
+METHOD = types.Tuple([INTS, VECTOR, BLOCK])
+
+_gradients_at, _proportions_at = function_at(*GRADIENTS), function_at(*PROPORTIONS)
 
 
-@kernel(
-    types.void(
-        function_pointer(*GRADIENTS), function_pointer(*PROPORTIONS), VECTOR, BLOCK, VECTOR, BLOCKS, INTS, KEY, SAVES
-    )
-)
-def advance_chain(gradients, proportions, params, table, step_sizes, x, span, key, out):
+def addresses(gradients, proportions):
+    """What the loop is told of a problem and a method."""
+    return addresses_of((gradients, GRADIENTS), (proportions, PROPORTIONS))
+
+
+@kernel(types.void(METHOD, KEY, VECTOR, OBSERVATION, INTS, BLOCKS, SAVES))
+def advance_chain(method, key, step_sizes, observation, span, x, out):
     """Steps span[1] ≤ k < span[2] of blocks x (blocks, d, W), in place; every span[3]-th state into out.
 
     span[4] says whether the proportions are the fixed ones of ``table`` or those of the field ``proportions``.
     """
     widest_vectors()
+    addresses, params, table = method
+    gradients, proportions = _gradients_at(addresses[0]), _proportions_at(addresses[1])
     first, last, save_every, fixed = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY], span[FIXED] != 0
     n_blocks, dim, width = x.shape
     u = np.empty((2, width))
@@ -34,6 +52,8 @@ def advance_chain(gradients, proportions, params, table, step_sizes, x, span, ke
     for b in range(n_blocks):
         theta = x[b]
         path = span[FIRST_PATH] + b * width
+        if first == 0:
+            observe(0, 0.0, path, b, theta, observation)
         for pair in range(first >> 1, (last + 1) >> 1):
             fill_uniforms(key, path, pair, 0, u[0], u[1])
             for half in range(2):
@@ -50,5 +70,6 @@ def advance_chain(gradients, proportions, params, table, step_sizes, x, span, ke
                 for j in range(dim):
                     for i in range(width):
                         theta[j, i] -= eta * scale[i] * g[j, i]
+                observe(k + 1, float(k + 1), path, b, theta, observation)
                 if (k + 1) % save_every == 0:
                     out[b, (k + 1) // save_every - first // save_every - 1] = theta

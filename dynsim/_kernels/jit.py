@@ -1,4 +1,4 @@
-"""How kernels are compiled: one decorator, the array types, and three operations that Python cannot spell."""
+"""How kernels are compiled: one decorator, the array types, and operations that Python cannot spell."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 from numba import types
-from numba.core import config
+from numba.core import cgutils, config
 from numba.core.errors import NumbaExperimentalFeatureWarning
 from numba.extending import intrinsic, register_jitable
 from numba.np.arrayobj import make_array, populate_array
@@ -51,6 +51,37 @@ def kernel_of(formula, signature, *, cache):
 def function_pointer(*arguments):
     """The type of a compiled function that returns nothing, passed to a kernel as an argument."""
     return types.FunctionType(types.void(*arguments))
+
+
+def addresses_of(*functions):
+    """Where the machine code of kernels is, (n,) int64: each given with the arguments that it takes.
+
+    A loop gets them as numbers and calls :func:`function_at`. Numba can pass functions as well, but looks each up anew
+    in every call, which takes longer than a short run. The kernels must be kept alive meanwhile.
+    """
+    result = np.empty(len(functions), dtype=np.int64)
+    for n, (function, arguments) in enumerate(functions):
+        compiled = function.get_compile_result(types.void(*arguments))
+        result[n] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    return result
+
+
+def function_at(*arguments):
+    """Make the operation that turns an address into the function of these arguments that is there."""
+    pointer = function_pointer(*arguments)
+
+    @intrinsic
+    def at(typing_context, address):
+        def generate(context, builder, signature, values):
+            function = cgutils.create_struct_proxy(pointer)(context, builder)
+            function.c_addr = cgutils.get_null_value(cgutils.voidptr_t)
+            function.py_addr = cgutils.get_null_value(cgutils.voidptr_t)
+            function.jit_addr = builder.inttoptr(values[0], cgutils.voidptr_t)
+            return function._getvalue()
+
+        return pointer(address), generate
+
+    return at
 
 
 formula = register_jitable  # marks a plain Python function that kernels may call and inline
@@ -131,3 +162,9 @@ if config.DISABLE_JIT:  # the same operations for NUMBA_DISABLE_JIT=1
 
     def widest_vectors():
         pass
+
+    def addresses_of(*functions):
+        return np.array([*(function for function, _ in functions), None], dtype=object)[:-1]
+
+    def function_at(*arguments):
+        return lambda function: function

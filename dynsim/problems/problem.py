@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from dynsim import _check
+from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike
 from dynsim.sampling import Sampling, Uniform
 
@@ -50,6 +51,10 @@ class Problem:
 
     def __repr__(self):
         return f"<Problem {self.name}: {self.n_terms} terms, dim {self.dim}>"
+
+    def fingerprint(self) -> str:
+        """A digest of the formulas, their parameters and the weights."""
+        return fingerprint(self._loss, self._gradient, self.params, self.weights)
 
     @cached_property
     def losses_field(self):

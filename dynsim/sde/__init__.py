@@ -4,5 +4,6 @@ from dynsim.sde.increments import noise_increments
 from dynsim.sde.integrate import integrate
 from dynsim.sde.limit import sde_limit
 from dynsim.sde.model import SDE
+from dynsim.sde.scheme import Scheme, schemes
 
-__all__ = ["SDE", "integrate", "noise_increments", "sde_limit"]
+__all__ = ["SDE", "Scheme", "integrate", "noise_increments", "schemes", "sde_limit"]

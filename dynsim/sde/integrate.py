@@ -1,15 +1,20 @@
 """Paths of an SDE."""
 
+import os
+
 import numpy as np
 
 from dynsim import _check
-from dynsim._ensemble import Plan, run_ensemble, saved_steps
-from dynsim._random import seed_and_key
-from dynsim._typing import ArrayLike, Seed
+from dynsim._checkpoint import Checkpoint
+from dynsim._ensemble import Plan, Run, run_ensemble
+from dynsim._fingerprint import fingerprint
+from dynsim._observation import Observation, named_observers
+from dynsim._typing import ArrayLike, Observe, Seed
 from dynsim.errors import ArgumentError
 from dynsim.results import Trajectories
 from dynsim.sde.increments import prime_factors
 from dynsim.sde.model import SDE
+from dynsim.sde.scheme import scheme_for
 
 _STEP_TOLERANCE = 1e-9  # how far t_end / dt may be from a whole number, relatively
 
@@ -20,18 +25,23 @@ def integrate(
     t_end: float,
     *,
     dt: float,
+    scheme: str = "euler-maruyama",
     refine: int = 1,
     n_paths: int = 1,
     rng: Seed = None,
     save_every: int | None = 1,
+    observe: Observe = None,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_seconds: float = 60.0,
     threads: int | None = None,
     block_width: int | None = None,
     chunk_steps: int | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Trajectories:
-    """Integrate an Itô SDE by Euler–Maruyama, X ← X + μ(t, X) dt + σ(t, X) ΔW, from t = 0 to ``t_end``.
+    """Integrate an SDE from t = 0 to ``t_end``, by Euler–Maruyama, X ← X + μ(t, X) dt + σ(t, X) ΔW, or another scheme.
 
-    The increments ΔW are a function of the seed, the path's number, the step and the component alone.
+    The increments ΔW are a function of the seed, the path's number, the step and the component alone: all schemes see
+    the same ones.
 
     Parameters
     ----------
@@ -42,21 +52,28 @@ def integrate(
         End of the integration, a whole number of steps ``dt``.
     dt : float
         Step.
+    scheme : str, optional
+        One of :data:`dynsim.schemes`, which has their orders and the kinds of noise that they are for.
     refine : int, optional
         Take so many steps of dt/refine for each ``dt``, along the same Brownian path: to see what the step size does.
-        Paths for refine = 2, 4, 8 … are refinements of each other too. ``save_every`` still counts in ``dt``.
-    n_paths, rng, save_every, threads, block_width, chunk_steps, progress
+        Paths for refine = 2, 4, 8 … are refinements of each other too. All else still counts in ``dt``.
+    n_paths, rng, save_every, observe, checkpoint, checkpoint_seconds, threads, block_width, chunk_steps, progress
         As in :func:`dynsim.iterate`.
 
     Returns
     -------
     Trajectories
-        ``x`` of shape (n_paths, n_saved, dim), ``t`` the times.
+        ``x`` of shape (n_paths, n_saved, dim), ``t`` the times. After Ctrl-C it ends at the time that was reached, and
+        ``complete`` is False.
 
     Raises
     ------
     ArgumentError
-        If an argument is out of its range, or ``dt`` does not divide ``t_end``.
+        If an argument is out of its range, ``dt`` does not divide ``t_end``, or the checkpoint is of another run.
+    NotApplicable
+        If the scheme is not for the noise of this SDE; the message names those that are.
+    DataError
+        If the checkpoint is damaged.
     TooLarge
         If the result would not fit in memory.
 
@@ -75,46 +92,58 @@ def integrate(
             f"dt must divide t_end = {t_end:g} into whole steps, got {dt:g}; the nearest that does is "
             f"{t_end / max(n_steps, 1)!r}"
         )
-    n_paths = _check.count("n_paths", n_paths)
+    n_paths, refine = _check.count("n_paths", n_paths), _check.count("refine", refine)
     if save_every is not None:
         save_every = _check.count("save_every", save_every)
     start = _check.start("x0", x0, n_paths, sde.dim)
-    seed, key = seed_and_key(rng)
+    stepper = scheme_for(scheme, sde)
+    store = Checkpoint(checkpoint, checkpoint_seconds)
+    seed, key = store.seed_and_key(rng)
     plan = Plan.make(
         n_paths,
-        max(sde.dim, sde.noise_dim),
+        max(sde.dim, sde.noise_dim) * stepper.memory,
         threads=threads,
         block_width=block_width,
         chunk_steps=chunk_steps,
         progress=progress,
     )
-    refine = _check.count("refine", refine)
-    every = None if save_every is None else save_every * refine
-    advance = _euler_maruyama(sde, dt / refine, refine, key)
-    x, diverged = run_ensemble(advance, start, n_steps * refine, every, plan, "Euler-Maruyama")
+    observers = named_observers(observe)
+    observation = Observation(observers, dim=sde.dim, n_paths=n_paths, n_steps=n_steps, unit=refine)
     settings = {
         "sde": sde.name,
-        "scheme": "Euler-Maruyama",
+        "scheme": scheme,
         "t_end": t_end,
         "dt": dt,
         "refine": refine,
         "n_paths": n_paths,
         "save_every": save_every,
-        "seed": seed,
     }
-    times = dt * saved_steps(n_steps, save_every)
-    return Trajectories(x, times, np.where(diverged < 0, np.inf, dt / refine * diverged), settings)
+    contents = {"content of the SDE": sde.fingerprint(), "x0": fingerprint(start), "observe": fingerprint(observers)}
+    every = None if save_every is None else save_every * refine
+    run = Run(_advance(sde, stepper, dt / refine, refine, key), start, n_steps * refine, every, scheme)
+    outcome = run_ensemble(run, plan, observation, store, settings | contents)
+    diverged = np.where(outcome.diverged < 0, np.inf, dt / refine * outcome.diverged)
+    reached = int(outcome.steps[-1])
+    return Trajectories(
+        outcome.x,
+        dt / refine * outcome.steps if reached % refine else dt * (outcome.steps // refine),
+        diverged,
+        settings | {"seed": seed},
+        complete=reached == n_steps * refine,
+        observed=observation.results(reached // refine, outcome.diverged >= 0, dt),
+    )
 
 
-def _euler_maruyama(sde, h, refine, key):
-    from dynsim._kernels.euler_maruyama import advance_euler_maruyama
+def _advance(sde, stepper, h, refine, key):
+    """The kernel call of a run."""
+    from dynsim._kernels.schemes.loop import addresses, advance
 
-    factors = prime_factors(refine)
+    code = addresses(stepper.step, stepper.drift, sde._diffusion_field)
+    equation = (code, stepper.n_work, sde.params)
+    noise = (key, prime_factors(refine), stepper.unit(h), stepper.kinds, sde.noise_dim)
 
-    def advance(blocks, first_path, first, last, save_every, saves):
+    def advance_blocks(blocks, first_path, first, last, save_every, saves, observation):
         span = np.array([first_path, first, last, save_every])
-        advance_euler_maruyama(
-            sde._drift_field, sde._diffusion_field, sde.params, h, sde.noise_dim, factors, blocks, span, key, saves
-        )
+        advance(equation, noise, h, observation, span, blocks, saves)
 
-    return advance
+    return advance_blocks

@@ -2,12 +2,15 @@
 
 import inspect
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
 from dynsim import _check
+from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
+from dynsim.sde.scheme import ADDITIVE, NOISES
 
 _PROBES = (0.5, 1.5, -0.5, 2.5, 10.0)  # where a user's function is called, to see what it returns
 
@@ -32,6 +35,12 @@ class SDE:
         Passed on to both functions.
     breaks : sequence of float, optional
         For dim = 1, where μ or σ jumps; density grids put a face there.
+    stratonovich : bool, optional
+        The given drift is that of the Stratonovich equation dX = μ dt + σ ∘ dW. It is converted: :meth:`drift`, and
+        all schemes and densities, take the Itô drift μ + ½ Σ_j (∇σ_j) σ_j, by central differences.
+    noise : str, optional
+        The kind of noise, for schemes that depend on it: "additive" (σ does not depend on x), "scalar" (one noise),
+        "diagonal" (σ_jj depends on x_j alone), "commutative" or "general". By default σ is examined at random points.
 
     Raises
     ------
@@ -55,6 +64,8 @@ class SDE:
         noise_dim: int | None = None,
         params: ArrayLike = (),
         breaks: ArrayLike = (),
+        stratonovich: bool = False,
+        noise: str | None = None,
     ):
         self.dim = _check.count("dim", dim)
         self.params = _check.array("params", params, ndim=1)
@@ -65,6 +76,13 @@ class SDE:
         shape = square if noise_dim is None else (self.dim, _check.count("noise_dim", noise_dim))
         self._diffusion_field, shape = self._compile("diffusion", diffusion, ((self.dim,), shape), noise_dim)
         self.noise_dim = shape[-1] if len(shape) else 1
+        self._formulas = (drift, diffusion, bool(stratonovich))
+        if noise is not None:
+            self.noise_type = _check.choice("noise", noise, NOISES)
+        if stratonovich:
+            self._stratonovich_field = self._drift_field
+            if self.noise_type != ADDITIVE:
+                self._drift_field = self._corrected_drift(1.0)
 
     @classmethod
     def _from_fields(cls, drift_field, diffusion_field, *, dim, noise_dim, params, breaks, name):
@@ -74,7 +92,68 @@ class SDE:
         sde.params = np.ascontiguousarray(params, dtype=np.float64)
         sde.breaks = tuple(breaks)
         sde._drift_field, sde._diffusion_field = drift_field, diffusion_field
+        sde._formulas = (name,)
         return sde
+
+    @classmethod
+    def from_sdeint(cls, f: Callable, G: Callable, *, dim: int, noise_dim: int | None = None, **options) -> "SDE":
+        """The SDE of functions written for sdeint: f(x, t) -> (dim,) and G(x, t) -> (dim, noise_dim).
+
+        Parameters
+        ----------
+        f, G : callable
+            Plain Python with NumPy, compiled by dynsim; x is an array (dim,).
+        dim : int
+        noise_dim : int, optional
+            Taken from what G returns.
+        **options
+            As in :class:`SDE`, such as ``breaks``, ``stratonovich`` or ``noise``.
+
+        Examples
+        --------
+        >>> import dynsim as ds, numpy as np
+        >>> A, B = np.array([[-0.5, -2.0], [2.0, -1.0]]), np.diag([0.5, 0.5])
+        >>> sde = ds.SDE.from_sdeint(lambda x, t: A.dot(x), lambda x, t: B, dim=2)
+        >>> sde.drift(0.0, [1.0, 0.0]).tolist()
+        [-0.5, 2.0]
+        """
+        from dynsim._kernels.user_sdeint import swapped
+
+        for name, function in (("f", f), ("G", G)):
+            if not callable(function):
+                raise ArgumentError(f"{name} must be a function of (x, t), got {type(function).__name__}")
+        return cls(swapped(f), swapped(G), dim=dim, noise_dim=noise_dim, **options)
+
+    def to_sdeint(self) -> tuple[Callable, Callable]:
+        """Functions (f, G) for sdeint: f(x, t) -> (dim,), the Itô drift, and G(x, t) -> (dim, noise_dim)."""
+
+        def f(x, t):
+            return self.drift(t, np.atleast_1d(x))
+
+        def G(x, t):
+            return self.diffusion(t, np.atleast_1d(x))
+
+        return f, G
+
+    @cached_property
+    def noise_type(self) -> str:
+        """Kind of noise: additive, scalar, diagonal, commutative or general, the first of them that fits."""
+        from dynsim.sde.noise import noise_type
+
+        return noise_type(self)
+
+    @cached_property
+    def _stratonovich_field(self):
+        return self._drift_field if self.noise_type == ADDITIVE else self._corrected_drift(-1.0)
+
+    def _corrected_drift(self, sign):
+        from dynsim._kernels.conversion import corrected_drift
+
+        return corrected_drift(self._drift_field, self._diffusion_field, self.noise_dim, sign)
+
+    def fingerprint(self) -> str:
+        """A digest of the functions and their parameters."""
+        return fingerprint(self.dim, self.noise_dim, self.params, self._formulas)
 
     def __repr__(self):
         return f"<{self.name}: dim {self.dim}, noise dim {self.noise_dim}>"
@@ -126,7 +205,7 @@ class SDE:
 
     def _call(self, name, function, with_params, *out):
         """What a user's function returns at a point where it is defined; it must leave x alone."""
-        plain = getattr(function, "py_func", function)
+        plain = getattr(function, "__wrapped__", getattr(function, "py_func", function))
         for probe in _PROBES:
             x = np.full(self.dim, probe)
             try:

@@ -1,0 +1,120 @@
+"""Observers with a user's function in them: φ(x) or a region, written for one path or for x (..., dim), or a whole one.
+
+Generated as source for the reason given in user_fields.py. They are compiled when a run begins, and not cached.
+"""
+
+import numba
+import numpy as np
+from numba.core.errors import NumbaError
+
+from dynsim._kernels.jit import column, widest_vectors
+from dynsim._kernels.observing import observer_kernel
+from dynsim._kernels.user_fields import DoesNotCompile, _reason
+
+BATCHES = 256  # at most so many batch means are kept; when there are as many, neighbors are merged
+
+_AVERAGE = """
+def observe(n, t, path, live, x, params, lanes, tally):
+    widest_vectors()
+    for i in range(x.shape[1]):
+        value = function(column(x, i))
+        {adds}
+"""
+_BATCH_MEANS = """
+def observe(n, t, path, live, x, params, lanes, tally):
+    widest_vectors()
+    size = 1
+    while BATCHES * size <= n:
+        size *= 2
+    if size > 1 and n == BATCHES // 2 * size:  # all batches of half the size are full
+        for c in range({q}):
+            for b in range(BATCHES // 2):
+                for i in range(x.shape[1]):
+                    lanes[c * BATCHES + b, i] = 0.5 * (
+                        lanes[c * BATCHES + 2 * b, i] + lanes[c * BATCHES + 2 * b + 1, i])
+            for b in range(BATCHES // 2, BATCHES):
+                for i in range(x.shape[1]):
+                    lanes[c * BATCHES + b, i] = 0.0
+    batch = n // size
+    for i in range(x.shape[1]):
+        value = function(column(x, i))
+        {adds}
+"""
+_FIRST_PASSAGE = """
+def observe(n, t, path, live, x, params, lanes, tally):
+    widest_vectors()
+    for i in range(x.shape[1]):
+        inside = function(column(x, i))
+        lanes[0, i] = t if inside and t < lanes[0, i] else lanes[0, i]
+"""
+_VISITS = """
+def observe(n, t, path, live, x, params, lanes, tally):
+    for i in range(x.shape[1]):
+        point = column(x, i)
+        basin = {labels}
+        if basin >= 0:
+            lanes[1 + basin, i] += 1.0
+            last = np.int64(lanes[0, i])
+            if last >= 0 and last != basin:
+                lanes[1 + 2 * {m} + {m} * last + basin, i] += 1.0
+            lanes[0, i] = basin
+        last = np.int64(lanes[0, i])
+        if last >= 0:
+            lanes[1 + {m} + last, i] += 1.0
+"""
+_CUSTOM = """
+def observe(n, t, path, live, x, params, lanes, tally):
+    for i in range(x.shape[1]):
+        function(t, column(x, i), column(lanes, i))
+"""
+
+
+def average(function, shape):
+    """Lanes are the sums of the components of φ."""
+    return _build(_AVERAGE.format(adds=_each(shape, "lanes[{c}, i] += {value}")), function=function)
+
+
+def batch_means(function, shape):
+    """Lanes c·BATCHES + b are the mean of batch b of component c; of the last batch, the sum so far over its size."""
+    adds = _each(shape, "lanes[{c} * BATCHES + batch, i] += {value} / size")
+    return _build(_BATCH_MEANS.format(q=int(np.prod(shape)), adds=adds), function=function)
+
+
+def batch_size(n):
+    """Size of the batches after n observations."""
+    size = 1
+    while BATCHES * size < n:
+        size *= 2
+    return size
+
+
+def first_passage(region):
+    """Lane 0 is the first time inside, from inf."""
+    return _build(_FIRST_PASSAGE, function=region)
+
+
+def visits(regions):
+    """Lanes: the last basin visited, from −1; how often each was seen; how often each was the last; transitions."""
+    names = {f"region{b}": region for b, region in enumerate(regions)}
+    labels = "".join(f"{b} if {name}(point) else " for b, name in enumerate(names)) + "-1"
+    return _build(_VISITS.format(labels=labels, m=len(regions)), **names)
+
+
+def custom(function):
+    """Lanes are the user's."""
+    return _build(_CUSTOM, function=function)
+
+
+def _each(shape, store):
+    values = ["value" + "".join(f"[{j}]" for j in index) for index in np.ndindex(*shape)]
+    return "\n        ".join(store.format(c=c, value=value) for c, value in enumerate(values))
+
+
+def _build(source, **functions):
+    names = {name: numba.njit(error_model="numpy")(function) for name, function in functions.items()}
+    names |= {"column": column, "widest_vectors": widest_vectors, "np": np, "BATCHES": BATCHES}
+    exec(source, names)
+    try:
+        return observer_kernel(names["observe"], cache=False)
+    except NumbaError as error:
+        raise DoesNotCompile(_reason(error)) from None
