@@ -24,13 +24,14 @@ __all__ = [
     "sampling",
     "schemes",
     "sde_limit",
+    "sdes",
     "stationary_density",
     "step_size_range",
     "theory",
 ]
 
 if TYPE_CHECKING:
-    from dynsim import errors, observers, problems, sampling, theory
+    from dynsim import errors, observers, problems, sampling, sdes, theory
     from dynsim.chain import iterate
     from dynsim.methods import RR, SGD
     from dynsim.problems import Problem

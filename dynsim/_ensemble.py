@@ -63,6 +63,7 @@ class Run:
     n_steps: int
     save_every: int | None
     label: str
+    together: int = 2  # so many steps share their noise
 
     @property
     def every(self):
@@ -135,7 +136,7 @@ def run_ensemble(run, plan, observation, checkpoint, settings):
             "tally": observation.tallies.sum(axis=0),
         }
 
-    chunk = plan.chunk_steps or 2
+    chunk = plan.chunk_steps or run.together
     most = max(1, _SAVES_PER_CHUNK // blocks.size) * every
     bar = tqdm(
         desc=run.label, initial=step, total=n_steps, unit="step", leave=False, delay=1, disable=_no_bar(plan.progress)

@@ -339,7 +339,7 @@ class Visits(Observer):
 
         for name, region in self.basins.items():
             _shape(f"basins[{name!r}]", region, dim, indicator=True)
-        return _compile("basins", user_observers.visits, list(self.basins.values()))
+        return _compile("basins", user_observers.visits, tuple(self.basins.values()))
 
     def _start(self, dim):
         m = len(self.basins)

@@ -12,7 +12,7 @@ KERNEL_IMPORTS = {"contextlib", "functools", "llvmlite", "numba", "numpy", "os",
 ORDER = [
     *("errors", "_typing", "_check", "_random", "_fingerprint", "_kernels", "observed", "observers", "_observation"),
     *("_checkpoint", "_ensemble", "results", "sampling", "problems", "methods"),
-    *("chain", "sde", "stationary", "stability", "theory", "plot", "compare", "cli", "__main__"),
+    *("chain", "sde", "sdes", "stationary", "stability", "theory", "plot", "compare", "cli", "__main__"),
 ]
 
 

@@ -3,14 +3,16 @@
 Generated as source for the reason given in user_fields.py. They are compiled when a run begins, and not cached.
 """
 
+import functools
+
 import numba
 import numpy as np
-from numba.core.errors import NumbaError
 
 from dynsim._kernels.jit import column, widest_vectors
 from dynsim._kernels.observing import observer_kernel
 from dynsim._kernels.user_fields import DoesNotCompile, _reason
 
+_KEPT = 64  # compiled observers, for further runs with the same functions
 BATCHES = 256  # at most so many batch means are kept; when there are as many, neighbors are merged
 
 _AVERAGE = """
@@ -69,11 +71,13 @@ def observe(n, t, path, live, x, params, lanes, tally):
 """
 
 
+@functools.lru_cache(_KEPT)
 def average(function, shape):
     """Lanes are the sums of the components of φ."""
     return _build(_AVERAGE.format(adds=_each(shape, "lanes[{c}, i] += {value}")), function=function)
 
 
+@functools.lru_cache(_KEPT)
 def batch_means(function, shape):
     """Lanes c·BATCHES + b are the mean of batch b of component c; of the last batch, the sum so far over its size."""
     adds = _each(shape, "lanes[{c} * BATCHES + batch, i] += {value} / size")
@@ -88,11 +92,13 @@ def batch_size(n):
     return size
 
 
+@functools.lru_cache(_KEPT)
 def first_passage(region):
     """Lane 0 is the first time inside, from inf."""
     return _build(_FIRST_PASSAGE, function=region)
 
 
+@functools.lru_cache(_KEPT)
 def visits(regions):
     """Lanes: the last basin visited, from −1; how often each was seen; how often each was the last; transitions."""
     names = {f"region{b}": region for b, region in enumerate(regions)}
@@ -100,6 +106,7 @@ def visits(regions):
     return _build(_VISITS.format(labels=labels, m=len(regions)), **names)
 
 
+@functools.lru_cache(_KEPT)
 def custom(function):
     """Lanes are the user's."""
     return _build(_CUSTOM, function=function)
@@ -116,5 +123,5 @@ def _build(source, **functions):
     exec(source, names)
     try:
         return observer_kernel(names["observe"], cache=False)
-    except NumbaError as error:
+    except Exception as error:  # Numba lets through errors of its own workings too
         raise DoesNotCompile(_reason(error)) from None

@@ -120,7 +120,7 @@ def integrate(
     }
     contents = {"content of the SDE": sde.fingerprint(), "x0": fingerprint(start), "observe": fingerprint(observers)}
     every = None if save_every is None else save_every * refine
-    run = Run(_advance(sde, stepper, dt / refine, refine, key), start, n_steps * refine, every, scheme)
+    run = Run(_advance(sde, stepper, dt / refine, refine, key), start, n_steps * refine, every, scheme, 2 * refine)
     outcome = run_ensemble(run, plan, observation, store, settings | contents)
     diverged = np.where(outcome.diverged < 0, np.inf, dt / refine * outcome.diverged)
     reached = int(outcome.steps[-1])
