@@ -14,6 +14,8 @@ from dynsim.methods import SGD
 from dynsim.problems import Problem
 from dynsim.results import Trajectories
 
+_TILE = 32  # that of _kernels.draw: how many terms take up one row of a block
+
 
 def iterate(
     problem: Problem,
@@ -97,7 +99,7 @@ def iterate(
     store = Checkpoint(checkpoint, checkpoint_seconds)
     seed, key = store.seed_and_key(rng)
     proportions = method.sampling.proportions(problem)
-    rows = max(problem.dim, 1 if proportions is not None else problem.n_terms)
+    rows = problem.dim if proportions is not None else max(problem.dim, problem.n_terms // _TILE)
     plan = Plan.make(
         n_paths, rows, threads=threads, block_width=block_width, chunk_steps=chunk_steps, progress=progress
     )
@@ -132,14 +134,16 @@ def iterate(
 def _chain(problem, method, proportions, key):
     from dynsim._kernels.chain import addresses, advance_chain
     from dynsim._kernels.fields import no_proportions
+    from dynsim._kernels.span import BY_FIELD, EQUAL, FIXED
 
-    fixed = proportions is not None
-    field = no_proportions if fixed else method.sampling.proportions_field(problem)
-    table = _draw_table(problem.weights, proportions if fixed else problem.weights)
+    by_field = proportions is None
+    field = method.sampling.proportions_field(problem) if by_field else no_proportions
+    table = _draw_table(problem.weights, problem.weights if by_field else proportions)
+    draw = BY_FIELD if by_field else EQUAL if np.ptp(proportions) == 0 else FIXED
     chain = (addresses(problem.gradients_field, field), problem.params, table)
 
     def advance(blocks, first_path, first, last, save_every, saves, observation):
-        span = np.array([first_path, first, last, save_every, fixed])
+        span = np.array([first_path, first, last, save_every, draw])
         advance_chain(chain, key, np.full(last - first, method.step_size), observation, span, blocks, saves)
 
     return advance

@@ -29,17 +29,20 @@ def test_leaving_the_global_minimum_agrees_with_the_exact_chain(valleys, schemes
 
 
 @pytest.mark.parametrize("n_terms", [5, 16, 17, 300])
-@pytest.mark.parametrize("kind", ["uniform", "fixed", "by norm"])
+@pytest.mark.parametrize("kind", ["equal", "uniform", "fixed", "by norm"])
 def test_terms_are_drawn_with_their_probabilities(n_terms, kind):
     """One step from θ = 0 goes along x_n, all of which differ: a χ² test of the counts."""
     rng = np.random.default_rng(n_terms)
     angle = np.linspace(0, 3, n_terms)
     y = rng.random(n_terms) + 0.5
     problem = ds.problems.linear_model(
-        np.column_stack([np.cos(angle), np.sin(angle)]), y, weights=rng.random(n_terms) + 0.2
+        np.column_stack([np.cos(angle), np.sin(angle)]),
+        y,
+        weights=None if kind == "equal" else rng.random(n_terms) + 0.2,
     )
     f = rng.random(n_terms) + 0.1
     scheme = {
+        "equal": ds.sampling.Uniform(),
         "uniform": ds.sampling.Uniform(),
         "fixed": ds.sampling.Proportions(f / f.sum()),
         "by norm": ds.sampling.GradientNorm(),
@@ -52,7 +55,8 @@ def test_terms_are_drawn_with_their_probabilities(n_terms, kind):
     expected = scheme.probabilities(problem, [0.0, 0.0]) * n_paths
     counts = np.bincount(distance.argmin(axis=1), minlength=n_terms)
     assert stats.chisquare(counts, expected).pvalue > 1e-5
-    assert stats.chisquare(counts, np.roll(expected, 1)).pvalue < 1e-5  # negative control
+    wrong = expected * np.where(np.arange(n_terms) < n_terms // 2, 0.7, 1.3)  # negative control
+    assert stats.chisquare(counts, wrong * n_paths / wrong.sum()).pvalue < 1e-5
 
 
 @pytest.mark.parametrize("loss", ["square", "welsch"])

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import types
 
-from dynsim._kernels.draw import draw_by_proportions, draw_fixed
+from dynsim._kernels.draw import TILE, draw_by_proportions, draw_equal, draw_fixed
 from dynsim._kernels.fields import GRADIENTS, PROPORTIONS
 from dynsim._kernels.jit import (
     BLOCK,
@@ -18,7 +18,7 @@ from dynsim._kernels.jit import (
     widest_vectors,
 )
 from dynsim._kernels.observing import OBSERVATION, observe
-from dynsim._kernels.span import FIRST_PATH, FIRST_STEP, FIXED, LAST_STEP, SAVE_EVERY
+from dynsim._kernels.span import DRAW, EQUAL, FIRST_PATH, FIRST_STEP, FIXED, LAST_STEP, SAVE_EVERY
 from dynsim._kernels.threefry import fill_uniforms
 
 # addresses of the gradients of the terms and of the proportions to draw them in, params, table of the draw
@@ -36,18 +36,17 @@ def addresses(gradients, proportions):
 def advance_chain(method, key, step_sizes, observation, span, x, out):
     """Steps span[1] ≤ k < span[2] of blocks x (blocks, d, W), in place; every span[3]-th state into out.
 
-    span[4] says whether the proportions are the fixed ones of ``table`` or those of the field ``proportions``.
+    span[4] says how terms are drawn: by the field ``proportions``, by the fixed ones of ``table``, or all alike.
     """
     widest_vectors()
     addresses, params, table = method
     gradients, proportions = _gradients_at(addresses[0]), _proportions_at(addresses[1])
-    first, last, save_every, fixed = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY], span[FIXED] != 0
+    first, last, save_every, draw = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY], span[DRAW]
     n_blocks, dim, width = x.shape
     u = np.empty((2, width))
-    p = np.empty((1 if fixed else table.shape[1], width))
+    work = np.empty((2 + TILE + (table.shape[1] + TILE - 1) // TILE, width))
     g = np.empty((dim, width))
     scale = np.empty(width)
-    total = np.empty(width)
     term = np.empty(width, dtype=np.int64)
     for b in range(n_blocks):
         theta = x[b]
@@ -60,11 +59,12 @@ def advance_chain(method, key, step_sizes, observation, span, x, out):
                 k = 2 * pair + half
                 if k < first or k >= last:
                     continue
-                if fixed:
+                if draw == EQUAL:
+                    draw_equal(u[half], table, term, scale)
+                elif draw == FIXED:
                     draw_fixed(u[half], table, term, scale)
                 else:
-                    proportions(theta, params, table[0], p)
-                    draw_by_proportions(u[half], p, table, term, scale, total)
+                    draw_by_proportions(u[half], proportions, theta, params, table[0], work, term, scale)
                 gradients(theta, params, term, g)
                 eta = step_sizes[k - first]
                 for j in range(dim):

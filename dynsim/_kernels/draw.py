@@ -9,6 +9,7 @@ from dynsim._kernels.jit import formula, widest_vectors
 
 # Rows of the table that describes a sampling scheme with fixed proportions f_n.
 WEIGHTS, REWEIGHTING, CUMULATIVE, GUIDE = 0, 1, 2, 3
+TILE = 32  # terms whose proportions are looked at together
 _SCAN = 16  # up to so many terms, counting over all of them (SIMD) beats jumping in by the guide
 
 
@@ -35,22 +36,77 @@ def draw_fixed(u, table, term, scale):
 
 
 @formula
-def draw_by_proportions(u, p, table, term, scale, total):
-    """Term n with probability p[n] / Σp, and its reweighting a_n Σp / p[n]; weight 0 where all p are 0."""
+def draw_equal(u, table, term, scale):
+    """Each of n terms with the same probability."""
     widest_vectors()
-    n_terms = p.shape[0]
+    n_terms = table.shape[1]
     for i in range(u.shape[0]):
+        term[i] = np.int64(u[i] * n_terms)
+        scale[i] = table[REWEIGHTING, term[i]]
+
+
+@formula
+def draw_by_proportions(u, proportions, theta, params, weights, work, term, scale):
+    """Term n with probability p_n / Σp, and its reweighting a_n Σp / p_n; weight 0 where all p are 0.
+
+    The field is evaluated for one tile of terms after the other, of which only the sums are kept, and then, for each
+    lane alone, for the tile that its draw falls into. work (2 + TILE + tiles, W) is scratch.
+    """
+    widest_vectors()
+    n_terms, width, dim = weights.shape[0], u.shape[0], theta.shape[0]
+    total, running, tile, sums = work[0], work[1], work[2 : 2 + TILE], work[2 + TILE :]
+    n_tiles = sums.shape[0]
+    for i in range(width):
         total[i] = 0.0
-        scale[i] = 0.0  # the running sum, until the last loop
-        term[i] = 0
-    for n in range(n_terms):
-        for i in range(u.shape[0]):
-            total[i] += p[n, i]
-    for n in range(n_terms - 1):
-        for i in range(u.shape[0]):
-            scale[i] += p[n, i]
-            # u < 1 keeps u·total below total, so a term with p = 0 is never the answer
-            term[i] += 1 if scale[i] <= u[i] * total[i] else 0
+    for g in range(n_tiles):
+        rows = tile[: min(TILE, n_terms - g * TILE)]
+        proportions(theta, params, weights, g * TILE, rows)
+        for i in range(width):
+            sums[g, i] = 0.0
+        for c in range(rows.shape[0]):
+            for i in range(width):
+                sums[g, i] += rows[c, i]
+        for i in range(width):
+            total[i] += sums[g, i]
+    if n_tiles == 1:
+        _count_below(tile[:n_terms], u, total, running, term, scale)
+        for i in range(width):
+            drawn = tile[term[i], i]
+            scale[i] = weights[term[i]] * total[i] / drawn if total[i] > 0.0 else 0.0
+        return
+    _count_below(sums, u, total, running, term, scale)
+    point, p = np.empty((dim, 1)), np.empty((TILE, 1))
+    for i in range(width):
+        g = term[i]
+        for j in range(dim):
+            point[j, 0] = theta[j, i]
+        rows = p[: min(TILE, n_terms - g * TILE)]
+        proportions(point, params, weights, g * TILE, rows)
+        last = -1
+        for c in range(rows.shape[0]):
+            if rows[c, 0] > 0.0:
+                last = c
+                running[i] += rows[c, 0]
+                if running[i] > u[i] * total[i]:
+                    break
+        term[i] = g * TILE + max(last, 0)
+        scale[i] = weights[term[i]] * total[i] / rows[last, 0] if last >= 0 else 0.0
+
+
+@formula
+def _count_below(p, u, total, running, count, scratch):
+    """How many of the running sums of p (n, W) are at most u·total, and the largest of those, into running.
+
+    u < 1 keeps u·total below total, so the count stays below n, and stops at no p that is 0.
+    """
+    widest_vectors()
     for i in range(u.shape[0]):
-        drawn = p[term[i], i]
-        scale[i] = table[WEIGHTS, term[i]] * total[i] / drawn if total[i] > 0.0 else 0.0
+        count[i] = 0
+        running[i] = 0.0
+        scratch[i] = 0.0
+    for n in range(p.shape[0] - 1):
+        for i in range(u.shape[0]):
+            scratch[i] += p[n, i]
+            passed = scratch[i] <= u[i] * total[i]
+            count[i] += 1 if passed else 0
+            running[i] = scratch[i] if passed else running[i]

@@ -10,11 +10,11 @@ import functools
 import numpy as np
 from numba import types
 
-from dynsim._kernels.jit import BLOCK, FLOAT, INTS, VECTOR, column, kernel, kernel_of, widest_vectors
+from dynsim._kernels.jit import BLOCK, FLOAT, INT, INTS, VECTOR, column, kernel, kernel_of, widest_vectors
 
 LOSSES = (BLOCK, VECTOR, INTS, VECTOR)  # x (d, W), params, term (W,), out (W,)
 GRADIENTS = (BLOCK, VECTOR, INTS, BLOCK)  # x (d, W), params, term (W,), out (d, W)
-PROPORTIONS = (BLOCK, VECTOR, VECTOR, BLOCK)  # x (d, W), params, weights (n,), out (n, W)
+PROPORTIONS = (BLOCK, VECTOR, VECTOR, INT, BLOCK)  # x (d, W), params, weights (n,), first term, out (terms, W)
 DRIFT = (FLOAT, BLOCK, VECTOR, BLOCK)  # t, x (d, W), params, out (d, W)
 DIFFUSION = (FLOAT, BLOCK, BLOCK, VECTOR, BLOCK)  # t, x (d, W), dw (m, W), params, out (d, W) += σ dw
 
@@ -47,25 +47,26 @@ def gradients_field(gradient, cache=True):
 
 @functools.cache
 def gradient_norms_field(gradient, cache=True):
-    """out[n, i] = a_n ‖∇l_n(x_i)‖, what AY (3.5) draws term n in proportion to."""
+    """out[c, i] = a_n ‖∇l_n(x_i)‖ for n = first + c, what AY (3.5) draws term n in proportion to."""
 
     @kernel_of(gradient, types.void(*PROPORTIONS), cache=cache)
-    def proportions(x, params, weights, out):
+    def proportions(x, params, weights, first, out):
         widest_vectors()
         g = np.empty_like(x)
-        for n in range(weights.shape[0]):
+        for c in range(out.shape[0]):
+            n = first + c
             for i in range(x.shape[1]):
                 gradient(column(x, i), n, params, column(g, i))
-                out[n, i] = 0.0
+                out[c, i] = 0.0
             for j in range(x.shape[0]):
                 for i in range(x.shape[1]):
-                    out[n, i] += g[j, i] * g[j, i]
+                    out[c, i] += g[j, i] * g[j, i]
             for i in range(x.shape[1]):
-                out[n, i] = weights[n] * np.sqrt(out[n, i])
+                out[c, i] = weights[n] * np.sqrt(out[c, i])
 
     return proportions
 
 
 @kernel(types.void(*PROPORTIONS))
-def no_proportions(x, params, weights, out):
+def no_proportions(x, params, weights, first, out):
     """What a kernel is given where the proportions do not depend on x: never called."""

@@ -4,7 +4,7 @@ import numpy as np
 from numba import types
 
 from dynsim._kernels.elementary import exp
-from dynsim._kernels.fields import PROPORTIONS
+from dynsim._kernels.fields import GRADIENTS, PROPORTIONS
 from dynsim._kernels.jit import formula, kernel, widest_vectors
 
 
@@ -77,23 +77,66 @@ def _scale(weight, n, dim, params):
 
 
 @kernel(types.void(*PROPORTIONS))
-def square_norms(x, params, weights, out):
-    """out[n, i] = a_n |r| ‖x_n‖: gradient_norms_field with the lanes innermost throughout."""
+def square_norms(x, params, weights, first, out):
+    """out[c, i] = a_n |r| ‖x_n‖, n = first + c: gradient_norms_field with the lanes innermost throughout."""
     widest_vectors()
-    for n in range(weights.shape[0]):
-        _fill_residuals(x, n, params, out[n])
+    for c in range(out.shape[0]):
+        n = first + c
+        _fill_residuals(x, n, params, out[c])
         scale = _scale(weights[n], n, x.shape[0], params)
         for i in range(x.shape[1]):
-            out[n, i] = scale * abs(out[n, i])
+            out[c, i] = scale * abs(out[c, i])
 
 
 @kernel(types.void(*PROPORTIONS))
-def welsch_norms(x, params, weights, out):
-    """out[n, i] = a_n |r| exp(−r²/2) ‖x_n‖."""
+def welsch_norms(x, params, weights, first, out):
+    """out[c, i] = a_n |r| exp(−r²/2) ‖x_n‖, n = first + c."""
     widest_vectors()
-    for n in range(weights.shape[0]):
-        _fill_residuals(x, n, params, out[n])
+    for c in range(out.shape[0]):
+        n = first + c
+        _fill_residuals(x, n, params, out[c])
         scale = _scale(weights[n], n, x.shape[0], params)
         for i in range(x.shape[1]):
-            r = out[n, i]
-            out[n, i] = scale * abs(r) * exp(-0.5 * r * r)
+            r = out[c, i]
+            out[c, i] = scale * abs(r) * exp(-0.5 * r * r)
+
+
+@formula
+def _fill_drawn_residuals(x, params, term, r):
+    """r[i] = θ_i·x_n − y_n for the term n = term[i] of each lane: gathers, with the lanes innermost."""
+    widest_vectors()
+    dim = x.shape[0]
+    for i in range(x.shape[1]):
+        r[i] = -params[term[i] * (dim + 1) + dim]
+    for j in range(dim):
+        for i in range(x.shape[1]):
+            r[i] += params[term[i] * (dim + 1) + j] * x[j, i]
+
+
+@formula
+def _fill_drawn_gradients(slope, params, term, out):
+    """out[:, i] = slope[i] x_n."""
+    widest_vectors()
+    dim = out.shape[0]
+    for j in range(dim):
+        for i in range(out.shape[1]):
+            out[j, i] = slope[i] * params[term[i] * (dim + 1) + j]
+
+
+@kernel(types.void(*GRADIENTS))
+def square_gradients(x, params, term, out):
+    """out[:, i] = r x_n, n = term[i]: gradients_field with the lanes innermost throughout."""
+    slope = np.empty(x.shape[1])
+    _fill_drawn_residuals(x, params, term, slope)
+    _fill_drawn_gradients(slope, params, term, out)
+
+
+@kernel(types.void(*GRADIENTS))
+def welsch_gradients(x, params, term, out):
+    """out[:, i] = r exp(−r²/2) x_n, n = term[i]."""
+    widest_vectors()
+    slope = np.empty(x.shape[1])
+    _fill_drawn_residuals(x, params, term, slope)
+    for i in range(x.shape[1]):
+        slope[i] *= exp(-0.5 * slope[i] * slope[i])
+    _fill_drawn_gradients(slope, params, term, out)

@@ -35,6 +35,7 @@ class LinearModel(Problem):
         )
         self.X, self.y, self.loss_name = X, y, loss
         self.gradient_norms_field = getattr(kernels, f"{loss}_norms")
+        self.gradients_field = getattr(kernels, f"{loss}_gradients")
         self._shift, self._scale, self._target, self._intercept = shift, scale, target, intercept
 
     def residuals(self, theta: ArrayLike) -> np.ndarray:

@@ -31,10 +31,20 @@ def test_the_hand_written_norms_are_the_derived_ones(data, loss):
     problem = ds.problems.linear_model(*data, loss=loss)
     x = np.random.default_rng(0).normal(size=(3, 40))
     ours, derived = np.empty((12, 40)), np.empty((12, 40))
-    problem.gradient_norms_field(x, problem.params, problem.weights.copy(), ours)
+    problem.gradient_norms_field(x, problem.params, problem.weights.copy(), 0, ours)
     fields.gradient_norms_field(getattr(linear_model, f"{loss}_gradient"))(
-        x, problem.params, problem.weights.copy(), derived
+        x, problem.params, problem.weights.copy(), 0, derived
     )
+    np.testing.assert_allclose(ours, derived, rtol=1e-13)
+
+
+@pytest.mark.parametrize("loss", ["square", "welsch"])
+def test_the_hand_written_gradients_are_the_derived_ones(data, loss):
+    problem = ds.problems.linear_model(*data, loss=loss)
+    x, term = np.random.default_rng(0).normal(size=(3, 40)), np.arange(40) % 12
+    ours, derived = np.empty((3, 40)), np.empty((3, 40))
+    problem.gradients_field(x, problem.params, term, ours)
+    fields.gradients_field(getattr(linear_model, f"{loss}_gradient"))(x, problem.params, term, derived)
     np.testing.assert_allclose(ours, derived, rtol=1e-13)
 
 
