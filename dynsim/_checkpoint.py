@@ -46,7 +46,7 @@ class Checkpoint:
 
     def resume(self, settings):
         """The arrays to go on from, or None; refuses those of a run with other settings."""
-        self._settings = json.loads(json.dumps({**settings, "key": self._key.tolist(), "dynsim": __version__}))
+        self._settings = json.loads(json.dumps({**settings, "rng": self._key.tolist(), "dynsim": __version__}))
         if self._header is None:
             return None
         theirs = self._header["settings"]

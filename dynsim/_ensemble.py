@@ -21,7 +21,7 @@ DIVERGED = 1e100
 _CHUNK_SECONDS = 0.1  # between two looks at Ctrl-C and the progress bar
 _SAVES_PER_CHUNK = 2**21  # float64 values buffered between kernel and result
 _LANES = (8, 512)
-_BLOCK_VALUES = 2**15  # what one block keeps in the cache, in float64 values
+_BLOCK_VALUES = 2**13  # what one block keeps in the first cache, in float64 values
 _GROUPS_PER_THREAD = 4  # so that a thread that is held up leaves its share to the others
 
 
@@ -180,18 +180,36 @@ def run_ensemble(run, plan, observation, checkpoint, settings):
 def _ctrl_c():
     """An event that Ctrl-C sets instead of raising, the first time; where Python's own handler is in charge."""
     event = threading.Event()
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield event
-        return
 
     def stop(number, frame):
         event.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, stop)
-    try:
+    with _handler(stop):
         yield event
+
+
+@contextlib.contextmanager
+def whole_runs():
+    """Within it, or in a function that it decorates, Ctrl-C raises as usual: for who can do nothing with half a run."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    with _handler(stop):
+        yield
+
+
+@contextlib.contextmanager
+def _handler(handler):
+    """Put a handler of SIGINT in the place of Python's own, if that is in charge and this is the main thread."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -14,7 +14,7 @@ from dynsim.methods import SGD
 from dynsim.problems import Problem
 from dynsim.results import Trajectories
 
-_TILE = 32  # that of _kernels.draw: how many terms take up one row of a block
+_PROPORTIONS = 256  # rows of a block that those of many terms count for: only their sums over tiles are kept
 
 
 def iterate(
@@ -99,7 +99,7 @@ def iterate(
     store = Checkpoint(checkpoint, checkpoint_seconds)
     seed, key = store.seed_and_key(rng)
     proportions = method.sampling.proportions(problem)
-    rows = problem.dim if proportions is not None else max(problem.dim, problem.n_terms // _TILE)
+    rows = problem.dim if proportions is not None else max(problem.dim, min(problem.n_terms, _PROPORTIONS))
     plan = Plan.make(
         n_paths, rows, threads=threads, block_width=block_width, chunk_steps=chunk_steps, progress=progress
     )

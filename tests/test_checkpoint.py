@@ -194,7 +194,7 @@ def tilted(t, x):
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"rng": 4}, "key: it has"),
+        ({"rng": 4}, "rng: it has"),
         ({"dt": 0.02}, "dt: it has 0.01, this run 0.02"),
         ({"t_end": 30.0}, "t_end"),
         ({"x0": 0.1}, "x0"),

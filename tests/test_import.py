@@ -40,6 +40,7 @@ def test_a_second_compare_compiles_nothing():
 
 
 SAME = """
+import math
 import dynsim as ds, numpy as np
 problem = ds.problems.two_valleys()
 chain = ds.iterate(problem, ds.RR(0.04), 0.25, n_steps=9, n_paths=3, rng=1).x
@@ -48,7 +49,24 @@ paths = ds.integrate(sde, 0.3, 0.5, dt=0.1, n_paths=3, rng=1).x
 X = np.arange(12.0).reshape(6, 2) % 5
 model = ds.problems.linear_model(X, X @ [1, 2] + 1, "welsch")
 limit = ds.integrate(ds.sde_limit(model, ds.RR(0.1)), 0.5, 0.3, dt=0.1, n_paths=2, rng=1).x
-print([float(v) for x in (chain, paths, limit) for v in x.ravel()])
+well = ds.SDE(lambda t, x: np.tanh(x[0]) - x[0] ** 3, lambda t, x: 0.5 * math.exp(-x[0] ** 2), stratonovich=True)
+schemes = [
+    ds.integrate(well, 0.3, 0.4, dt=0.2, refine=2, n_paths=2, rng=1, scheme=s).x for s in ds.schemes if s != "sra"
+]
+schemes.append(ds.integrate(ds.sdes.ornstein_uhlenbeck(), 0.3, 0.4, dt=0.2, n_paths=2, rng=1, scheme="sra").x)
+watch = ds.observers
+observe = [
+    *(watch.Moments(), watch.Extremes(), watch.Average(lambda x: np.exp(x[..., 0]))),
+    *(watch.BatchMeans(lambda x: x[..., 0]), watch.FirstPassage(lambda x: x[..., 0] > 0.5)),
+    watch.Visits([lambda x: x[..., 0] > 0.4]),
+]
+seen = ds.integrate(well, 0.3, 1.0, dt=0.1, n_paths=2, rng=1, observe=observe).observed
+found = [seen["moments"].covs, seen["extremes"].highs, seen["average"].value, seen["batch_means"].means]
+found += [np.minimum(seen["first_passage"].time, 9.0), seen["visits"].after]
+histogram = watch.Histogram([-1.0, 0.2, 0.4, 2.0])
+run = ds.iterate(problem, ds.SGD(0.04), 0.25, n_steps=9, n_paths=3, rng=1, observe=histogram)
+found.append(run.observed["histogram"].counts)
+print([float(v) for x in (chain, paths, limit, *schemes, *found) for v in np.ravel(x)])
 """
 
 

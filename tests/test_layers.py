@@ -7,7 +7,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dynsim"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-KERNEL_IMPORTS = {"contextlib", "functools", "llvmlite", "numba", "numpy", "os", "pathlib", "tempfile", "warnings"}
+KERNEL_IMPORTS = {
+    *("contextlib", "functools", "llvmlite", "math", "numba", "numpy", "os", "pathlib", "tempfile", "types"),
+    "warnings",
+}
 # Each room may import from its own and from those to its left.
 ORDER = [
     *("errors", "_typing", "_check", "_random", "_fingerprint", "_kernels", "observed", "observers", "_observation"),

@@ -42,6 +42,7 @@ def advance_chain(method, key, step_sizes, observation, span, x, out):
     addresses, params, table = method
     gradients, proportions = _gradients_at(addresses[0]), _proportions_at(addresses[1])
     first, last, save_every, draw = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY], span[DRAW]
+    watched = observation[0].shape[0] > 0
     n_blocks, dim, width = x.shape
     u = np.empty((2, width))
     work = np.empty((2 + TILE + (table.shape[1] + TILE - 1) // TILE, width))
@@ -51,7 +52,7 @@ def advance_chain(method, key, step_sizes, observation, span, x, out):
     for b in range(n_blocks):
         theta = x[b]
         path = span[FIRST_PATH] + b * width
-        if first == 0:
+        if watched and first == 0:
             observe(0, 0.0, path, b, theta, observation)
         for pair in range(first >> 1, (last + 1) >> 1):
             fill_uniforms(key, path, pair, 0, u[0], u[1])
@@ -70,6 +71,7 @@ def advance_chain(method, key, step_sizes, observation, span, x, out):
                 for j in range(dim):
                     for i in range(width):
                         theta[j, i] -= eta * scale[i] * g[j, i]
-                observe(k + 1, float(k + 1), path, b, theta, observation)
+                if watched:
+                    observe(k + 1, float(k + 1), path, b, theta, observation)
                 if (k + 1) % save_every == 0:
                     out[b, (k + 1) // save_every - first // save_every - 1] = theta

@@ -11,6 +11,8 @@ from numba.core.errors import NumbaExperimentalFeatureWarning
 from numba.extending import intrinsic, register_jitable
 from numba.np.arrayobj import make_array, populate_array
 
+from dynsim._kernels.compiler import LoopCompiler
+
 # Kernels take fields as first-class functions, which Numba calls experimental; tests/test_kernels pins what is used.
 warnings.filterwarnings("ignore", category=NumbaExperimentalFeatureWarning)
 
@@ -30,7 +32,8 @@ _FASTMATH = frozenset({"contract"})
 
 def kernel(signature, *, cache=True):
     """Compile for one explicit signature, without the GIL, into the disk cache."""
-    return numba.njit(signature, error_model="numpy", fastmath=set(_FASTMATH), nogil=True, cache=cache)
+    options = {"error_model": "numpy", "fastmath": set(_FASTMATH), "nogil": True, "cache": cache}
+    return numba.njit(signature, pipeline_class=LoopCompiler, **options)
 
 
 def kernel_of(formula, signature, *, cache):
@@ -84,7 +87,9 @@ def function_at(*arguments):
     return at
 
 
-formula = register_jitable  # marks a plain Python function that kernels may call and inline
+formula = register_jitable(
+    pipeline_class=LoopCompiler
+)  # marks a plain Python function that kernels may call and inline
 
 
 def _has_fast_512_bit_vectors():

@@ -57,23 +57,21 @@ def welsch_gradient(theta, n, params, out):
 
 
 @formula
-def _fill_residuals(x, n, params, out):
+def _fill_residuals(x, n, params, c, out):
+    """out[c, i] = θ_i·x_n − y_n, for all lanes; and ‖x_n‖."""
     widest_vectors()
     dim = x.shape[0]
     row = n * (dim + 1)
+    target, feature = params[row + dim], params[row]
+    square = feature * feature
     for i in range(x.shape[1]):
-        out[i] = -params[row + dim]
-    for j in range(dim):
+        out[c, i] = feature * x[0, i] - target
+    for j in range(1, dim):
+        feature = params[row + j]
+        square += feature * feature
         for i in range(x.shape[1]):
-            out[i] += params[row + j] * x[j, i]
-
-
-@formula
-def _scale(weight, n, dim, params):
-    square = 0.0
-    for j in range(dim):
-        square += params[n * (dim + 1) + j] ** 2
-    return weight * np.sqrt(square)
+            out[c, i] += feature * x[j, i]
+    return np.sqrt(square)
 
 
 @kernel(types.void(*PROPORTIONS))
@@ -82,8 +80,7 @@ def square_norms(x, params, weights, first, out):
     widest_vectors()
     for c in range(out.shape[0]):
         n = first + c
-        _fill_residuals(x, n, params, out[c])
-        scale = _scale(weights[n], n, x.shape[0], params)
+        scale = weights[n] * _fill_residuals(x, n, params, c, out)
         for i in range(x.shape[1]):
             out[c, i] = scale * abs(out[c, i])
 
@@ -94,8 +91,7 @@ def welsch_norms(x, params, weights, first, out):
     widest_vectors()
     for c in range(out.shape[0]):
         n = first + c
-        _fill_residuals(x, n, params, out[c])
-        scale = _scale(weights[n], n, x.shape[0], params)
+        scale = weights[n] * _fill_residuals(x, n, params, c, out)
         for i in range(x.shape[1]):
             r = out[c, i]
             out[c, i] = scale * abs(r) * exp(-0.5 * r * r)

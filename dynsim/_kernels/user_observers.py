@@ -5,12 +5,10 @@ Generated as source for the reason given in user_fields.py. They are compiled wh
 
 import functools
 
-import numba
 import numpy as np
 
-from dynsim._kernels.jit import column, widest_vectors
 from dynsim._kernels.observing import observer_kernel
-from dynsim._kernels.user_fields import DoesNotCompile, _reason
+from dynsim._kernels.user_fields import built
 
 _KEPT = 64  # compiled observers, for further runs with the same functions
 BATCHES = 256  # at most so many batch means are kept; when there are as many, neighbors are merged
@@ -81,7 +79,9 @@ def average(function, shape):
 def batch_means(function, shape):
     """Lanes c·BATCHES + b are the mean of batch b of component c; of the last batch, the sum so far over its size."""
     adds = _each(shape, "lanes[{c} * BATCHES + batch, i] += {value} / size")
-    return _build(_BATCH_MEANS.format(q=int(np.prod(shape)), adds=adds), function=function)
+    return _build(
+        _BATCH_MEANS.format(q=int(np.prod(shape)), adds=adds).replace("BATCHES", str(BATCHES)), function=function
+    )
 
 
 def batch_size(n):
@@ -118,10 +118,4 @@ def _each(shape, store):
 
 
 def _build(source, **functions):
-    names = {name: numba.njit(error_model="numpy")(function) for name, function in functions.items()}
-    names |= {"column": column, "widest_vectors": widest_vectors, "np": np, "BATCHES": BATCHES}
-    exec(source, names)
-    try:
-        return observer_kernel(names["observe"], cache=False)
-    except Exception as error:  # Numba lets through errors of its own workings too
-        raise DoesNotCompile(_reason(error)) from None
+    return built(source, "observe", functools.partial(observer_kernel, cache=False), **functions)

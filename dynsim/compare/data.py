@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from dynsim import __version__, _check
+from dynsim._ensemble import whole_runs
 from dynsim.chain import iterate
 from dynsim.compare.text import diverged_line, number, table
 from dynsim.methods import RR, SGD
@@ -125,6 +126,7 @@ def _plain(values):
     return [[None if np.isnan(v) else float(v) for v in row] for row in values]
 
 
+@whole_runs()
 def compare_on_data(
     problem, data, step_size, *, n_steps=5000, n_paths=2000, rng=0, threads=None, progress=False
 ) -> DataComparison:

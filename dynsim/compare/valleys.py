@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dynsim import __version__, _check
+from dynsim._ensemble import whole_runs
 from dynsim.chain import iterate
 from dynsim.compare.text import diverged_line, number, probability, table
 from dynsim.errors import ArgumentError, NotApplicable
@@ -163,6 +164,7 @@ class ValleyComparison:
         return draw_valleys(self)
 
 
+@whole_runs()
 def compare_on_valleys(
     problem, step_size, *, x0=None, n_steps=5000, n_paths=2000, rng=0, n_cells=20_000, threads=None, progress=False
 ) -> ValleyComparison:

@@ -30,12 +30,18 @@ class ExactSDE(SDE):
         stationary: Callable | str,
         transition: Callable | str,
         path: Callable | str = "X_t of this SDE is not known as a function of t and W_t",
+        fields: bool = False,
         **options,
     ):
+        """Take drift and diffusion written for one path, or, with ``fields``, compiled for blocks of them."""
         compiled = (drift, diffusion, np.size(params), *sorted(options.items()))
-        if compiled not in _COMPILED:
-            _COMPILED[compiled] = SDE(drift, diffusion, params=params, **options)
-        self.__dict__.update(_COMPILED[compiled].__dict__)
+        if fields:
+            template = SDE._from_fields(drift, diffusion, params=params, breaks=(), name=name, **options)
+        elif compiled in _COMPILED:
+            template = _COMPILED[compiled]
+        else:
+            template = _COMPILED[compiled] = SDE(drift, diffusion, params=params, **options)
+        self.__dict__.update(template.__dict__)
         self.name, self.params = name, np.array(params, dtype=np.float64)
         self._laws = {"stationary": stationary, "transition": transition, "path": path}  # or why there is none
 

@@ -65,12 +65,14 @@ def ornstein_uhlenbeck(rate: ArrayLike = 1.0, noise: ArrayLike = 1.0, mean: Arra
             raise NotApplicable(f"a stationary law needs eigenvalues of rate with real parts above 0, got {slowest:g}")
         return _normal(m, solve_continuous_lyapunov(A, B @ B.T))
 
-    scalar = B.shape == (1, 1)  # to return numbers is faster
+    from dynsim._kernels import linear_sde
+
     return ExactSDE(
         "Ornstein-Uhlenbeck",
-        _number_drift if scalar else _matrix_drift,
-        _number_diffusion if scalar else _matrix_diffusion,
+        linear_sde.drift,
+        linear_sde.diffusion,
         np.concatenate([A.ravel(), m, B.ravel()]),
+        fields=True,
         dim=d,
         noise_dim=B.shape[1],
         transition=lambda x0, t: _linear_transition(A, B, m, x0, t),
@@ -143,28 +145,6 @@ def _growth(t, x, params):
 
 def _growth_noise(t, x, params):
     return params[1] * x[0]
-
-
-def _number_drift(t, x, params):
-    return -params[0] * (x[0] - params[1])
-
-
-def _number_diffusion(t, x, params):
-    return params[2]
-
-
-def _matrix_drift(t, x, params, out):
-    d = out.shape[0]
-    for j in range(d):
-        for k in range(d):
-            out[j] -= params[d * j + k] * (x[k] - params[d * d + k])
-
-
-def _matrix_diffusion(t, x, params, out):
-    d, m = out.shape
-    for j in range(d):
-        for c in range(m):
-            out[j, c] = params[d * d + d + m * j + c]
 
 
 def _linear_transition(A, B, m, x0, t):

@@ -46,18 +46,20 @@ def advance(equation, noise, h, observation, span, x, out):
     step, drift, diffusion = _step_at(addresses[0]), _drift_at(addresses[1]), _diffusion_at(addresses[2])
     key, factors, scale, kinds, m = noise
     first, last, save_every = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY]
+    watched = observation[0].shape[0] > 0
     n_blocks, dim, width = x.shape
     steps = 2 * factors.prod()  # that one call for noise serves
     xi = np.empty((steps, kinds, m, width))
     work = np.empty((n_work, max(dim, m), width))
     for b in range(n_blocks):
         path = span[FIRST_PATH] + b * width
-        if first == 0:
+        if watched and first == 0:
             observe(0, 0.0, path, b, x[b], observation)
         for pair in range(first // steps, (last + steps - 1) // steps):
             fill_refined(key, path, pair, factors, scale, xi)
             for k in range(max(first, steps * pair), min(last, steps * (pair + 1))):
                 step(drift, diffusion, params, k * h, h, xi[k - steps * pair], work, x[b])
-                observe(k + 1, (k + 1) * h, path, b, x[b], observation)
+                if watched:
+                    observe(k + 1, (k + 1) * h, path, b, x[b], observation)
                 if (k + 1) % save_every == 0:
                     out[b, (k + 1) // save_every - first // save_every - 1] = x[b]
