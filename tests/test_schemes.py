@@ -175,23 +175,29 @@ def test_the_two_conversions_are_inverse_in_several_dimensions():
     np.testing.assert_allclose(out.T, x @ a.T, rtol=1e-8, atol=1e-8)
 
 
-def second_moment_map(sde, scheme, h):
-    """How a step of a linear SDE in two dimensions moves (E X₁², E X₁X₂, E X₂²): (3, 3), without sampling.
+def after_a_step(sde, scheme, h, start):
+    """All that a step can lead to from a point, (dim, n), and weights (n,) such that averages are exact.
 
-    |X'|² is a polynomial of low degree in the normals of a step, so that Gauss–Hermite quadrature is exact; an even
-    number of nodes is also exact for what depends on signs.
+    Powers of X' are polynomials of low degree in the normals of a step, so that Gauss–Hermite quadrature is exact; an
+    even number of nodes is also exact for what depends on signs.
     """
     stepper, m = scheme_for(scheme, sde), sde.noise_dim
     node, weight = np.polynomial.hermite_e.hermegauss(6)
     rows = stepper.kinds * m
     nodes = np.stack(np.meshgrid(*[node] * rows, indexing="ij")).reshape(stepper.kinds, m, -1)
     weights = np.prod(np.meshgrid(*[weight / weight.sum()] * rows, indexing="ij"), axis=0).ravel()
+    x = np.repeat(np.array(start)[:, None], weights.size, axis=1)
+    work = np.empty((stepper.n_work, max(sde.dim, m), weights.size))
+    noise = np.ascontiguousarray(stepper.unit(h) * nodes)
+    stepper.step(stepper.drift, sde._diffusion_field, sde.params, 0.0, h, noise, work, x)
+    return x, weights
+
+
+def second_moment_map(sde, scheme, h):
+    """How a step of a linear SDE in two dimensions moves (E X₁², E X₁X₂, E X₂²): (3, 3), without sampling."""
     after = []
     for start in ([1.0, 0.0], [0.0, 1.0], [1.0, 1.0]):
-        x = np.repeat(np.array(start)[:, None], weights.size, axis=1)
-        work = np.empty((stepper.n_work, max(2, m), weights.size))
-        noise = np.ascontiguousarray(stepper.unit(h) * nodes)
-        stepper.step(stepper.drift, sde._diffusion_field, sde.params, 0.0, h, noise, work, x)
+        x, weights = after_a_step(sde, scheme, h, start)
         after.append([weights @ (x[0] * x[0]), weights @ (x[0] * x[1]), weights @ (x[1] * x[1])])
     first, second, both = np.array(after)
     return np.stack([first, both - first - second, second], axis=1)
@@ -225,6 +231,20 @@ def test_weak_order_for_scalar_noise(scheme):
     assert abs(weak_order(sde, scheme, exact, start) - WEAK[scheme]) < 0.05
     doubled = second_moments(A, [1.1 * SCALAR[0]], [1.0, -1.0])  # negative control: σ
     assert weak_order(sde, scheme, doubled, start) < 0.5
+
+
+@pytest.mark.parametrize(("scheme", "order"), [("sra", 2), ("sri", 2), ("platen", 2), ("euler-maruyama", 1)])
+def test_weak_order_for_additive_noise(scheme, order):
+    """E X(1)² of dX = −X dt + ½ dW from 1: a step makes a x² + b x + c of it, read off at three points."""
+    errors = []
+    for n_steps in (8, 16, 32, 64):
+        ends = [after_a_step(ds.sdes.ornstein_uhlenbeck(noise=0.5), scheme, 1 / n_steps, [x]) for x in (0.0, 1.0, -1.0)]
+        (c, up, down), (_, slope_of_mean, _) = ([w @ x[0] ** p for x, w in ends] for p in (2, 1))
+        a, b, mean, square = (up + down) / 2 - c, (up - down) / 2, 1.0, 1.0
+        for _ in range(n_steps):
+            mean, square = slope_of_mean * mean, a * square + b * mean + c
+        errors.append([abs(square - math.exp(-2) - 0.125 * (1 - math.exp(-2)))])
+    assert abs(slope(np.repeat(errors, 40, axis=1), mean_error, curved=True)[0] - order) < 0.05
 
 
 @pytest.mark.parametrize(("scheme", "order"), [("platen", 2), ("euler-maruyama", 1), ("weak-euler", 1), ("heun", 1)])
@@ -361,6 +381,16 @@ def test_the_kind_of_noise_can_be_declared():
     assert sde.noise_type == "scalar"
     with pytest.raises(ArgumentError, match="noise is not known: got 'additiv'; did you mean 'additive'"):
         ds.SDE(lambda t, x: x[0], lambda t, x: 1.0, noise="additiv")
+
+
+def test_noise_that_jumps_has_no_stratonovich_form():
+    limit = ds.sde_limit(ds.problems.two_valleys(), ds.SGD(0.04))
+    with pytest.raises(NotApplicable, match=r"has no Stratonovich form: its noise jumps at -1, 0, 0.2"):
+        ds.integrate(limit, 0.25, 1.0, dt=0.1, scheme="heun")
+    with pytest.raises(NotApplicable, match="its noise jumps at 1"):
+        ds.SDE(lambda t, x: 0.0, lambda t, x: x[0] if x[0] > 1 else 2.0, breaks=[1.0], stratonovich=True)
+    only_drift = ds.SDE(lambda t, x: -1.0 if x[0] > 0 else 1.0, lambda t, x: 1 + x[0] ** 2, breaks=[0.0])
+    assert ds.integrate(only_drift, 0.25, 1.0, dt=0.1, scheme="heun").n_diverged == 0
 
 
 def test_schemes_refuse_noise_that_they_are_not_for_and_name_those_that_are():

@@ -35,15 +35,21 @@ def extremes(n, t, path, live, x, params, lanes, tally):
 
 
 @formula
-def bin_of(value, first, n_bins, params):
-    """The bin of value between the edges params[first : first + n_bins + 1], the last one closed; −1 if in none.
+def bins_per_length(first, n_bins, params):
+    """How many of the bins between the edges params[first : first + n_bins + 1] a unit of length has on average."""
+    return n_bins / (params[first + n_bins] - params[first])
+
+
+@formula
+def bin_of(value, first, n_bins, scale, params):
+    """The bin of value between those edges, the last one closed; −1 if in none.
 
     A guess for equal bins, mended by comparing with the edges, so that the answer is that of a search.
     """
     low, high = params[first], params[first + n_bins]
     if not (low <= value <= high):
         return -1
-    b = min(np.int64((value - low) / (high - low) * n_bins), n_bins - 1)
+    b = max(min(np.int64((value - low) * scale), n_bins - 1), 0)
     while value < params[first + b]:
         b -= 1
     while b + 1 < n_bins and value >= params[first + b + 1]:
@@ -52,9 +58,17 @@ def bin_of(value, first, n_bins, params):
 
 
 @formula
-def _group_of(n, path, n_observations, n_groups):
-    """Paths in turn if n_observations is 0, else stretches of so many observations in all."""
+def _first_group(n, path, n_observations, n_groups):
+    """Group of the first lane: paths in turn if n_observations is 0, else stretches of so many observations in all."""
     return path % n_groups if n_observations == 0 else min(n * n_groups // n_observations, n_groups - 1)
+
+
+@formula
+def _next_group(group, n_observations, n_groups):
+    """Group of the next lane."""
+    if n_observations != 0:
+        return group
+    return group + 1 if group + 1 < n_groups else 0
 
 
 @observer_kernel
@@ -62,11 +76,12 @@ def histogram(n, t, path, live, x, params, lanes, tally):
     """Tally (groups, bins + 1), the last for outside. params: coordinate, bins, groups, observations or 0, edges."""
     j, n_bins = np.int64(params[0]), np.int64(params[1])
     n_groups, n_observations = np.int64(params[2]), np.int64(params[3])
+    scale = bins_per_length(4, n_bins, params)
+    group = _first_group(n, path, n_observations, n_groups)
     for i in range(live):
-        b = bin_of(x[j, i], 4, n_bins, params)
-        if b < 0:
-            b = n_bins
-        tally[_group_of(n, path + i, n_observations, n_groups) * (n_bins + 1) + b] += 1.0
+        b = bin_of(x[j, i], 4, n_bins, scale, params)
+        tally[group * (n_bins + 1) + (b if b >= 0 else n_bins)] += 1.0
+        group = _next_group(group, n_observations, n_groups)
 
 
 @observer_kernel
@@ -74,8 +89,11 @@ def histogram_2d(n, t, path, live, x, params, lanes, tally):
     """Tally (groups, bins₀ bins₁ + 1). params: coordinates, bins of both, groups, observations or 0, edges of both."""
     j0, j1, n0, n1 = np.int64(params[0]), np.int64(params[1]), np.int64(params[2]), np.int64(params[3])
     n_groups, n_observations = np.int64(params[4]), np.int64(params[5])
+    scale0, scale1 = bins_per_length(6, n0, params), bins_per_length(6 + n0 + 1, n1, params)
+    group = _first_group(n, path, n_observations, n_groups)
     for i in range(live):
-        b0 = bin_of(x[j0, i], 6, n0, params)
-        b1 = bin_of(x[j1, i], 6 + n0 + 1, n1, params)
+        b0 = bin_of(x[j0, i], 6, n0, scale0, params)
+        b1 = bin_of(x[j1, i], 6 + n0 + 1, n1, scale1, params)
         b = n0 * n1 if b0 < 0 or b1 < 0 else b0 * n1 + b1
-        tally[_group_of(n, path + i, n_observations, n_groups) * (n0 * n1 + 1) + b] += 1.0
+        tally[group * (n0 * n1 + 1) + b] += 1.0
+        group = _next_group(group, n_observations, n_groups)

@@ -9,7 +9,7 @@ import numpy as np
 from dynsim import _check
 from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike
-from dynsim.errors import ArgumentError
+from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.sde.scheme import ADDITIVE, NOISES
 
 _PROBES = (0.5, 1.5, -0.5, 2.5, 10.0)  # where a user's function is called, to see what it returns
@@ -148,6 +148,12 @@ class SDE:
 
     def _corrected_drift(self, sign):
         from dynsim._kernels.conversion import corrected_drift
+        from dynsim.sde.noise import jumps
+
+        if places := jumps(self):
+            raise NotApplicable(
+                f"{self.name} has no Stratonovich form: its noise jumps at {', '.join(f'{b:g}' for b in places)}"
+            )
 
         return corrected_drift(self._drift_field, self._diffusion_field, self.noise_dim, sign)
 

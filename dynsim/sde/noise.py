@@ -11,6 +11,16 @@ _STEP = 6e-6  # of central differences, relative to 1 + |x|: ∛ε
 _CLOSE = 1e-4  # relative difference of difference quotients that rounding explains
 
 
+def jumps(sde) -> list[float]:
+    """Those of the breaks at which σ jumps."""
+    sides = np.array([[[np.nextafter(b, -np.inf)], [np.nextafter(b, np.inf)]] for b in sde.breaks])
+    if not sides.size:
+        return []
+    below, above = np.moveaxis(sde.diffusion(0.0, sides), 1, 0)
+    different = np.abs(below - above) > _CLOSE * np.maximum(np.abs(below), np.abs(above))
+    return [b for b, differs in zip(sde.breaks, different.any(axis=(1, 2)), strict=True) if differs]
+
+
 def noise_type(sde) -> str:
     """The most special of additive (σ(t)), scalar (one noise), diagonal (σ_jj(t, x_j)), commutative and general."""
     rng = np.random.default_rng(0)

@@ -22,8 +22,8 @@ class Scheme:
     name : str
         What ``integrate(scheme=…)`` calls it.
     strong_order : float or None
-        γ in E|X_h − X| ≤ C h^γ for smooth coefficients; None where there is none. For Euler's schemes and Heun it is
-        higher for some noises, see ``source``.
+        γ in E|X_h − X| ≤ C h^γ for smooth coefficients; None where there is none. ``source`` names noises for which
+        it differs.
     weak_order : float
         β in |E φ(X_h) − E φ(X)| ≤ C h^β.
     noise : tuple of str
@@ -65,19 +65,19 @@ _ALL = (
         *("sra", lambda dim: 5, lambda m: 2),
     ),
     Scheme(
-        *("sri", 1.5, 2.0, (ADDITIVE, SCALAR, DIAGONAL), "2 μ, 10 σ v"),
+        *("sri", 1.5, 2.0, (ADDITIVE, SCALAR, DIAGONAL), "2 μ, 10 σ"),
         "SRIW1 of Rößler (2010)",
         *("sri", lambda dim: 5, lambda m: 2),
     ),
     Scheme(
-        *("heun", 1.0, 1.0, (ADDITIVE, SCALAR, DIAGONAL, COMMUTATIVE, GENERAL), "2 μ, 2 σ"),
+        *("heun", 1.0, 1.0, NOISES, "2 μ, 2 σ"),
         "Rümelin (1982); takes the Stratonovich drift; strong order 1/2 for noise that does not commute",
         *("heun", lambda dim: 3, lambda m: 1),
         _over_h=True,
         _stratonovich=True,
     ),
     Scheme(
-        *("platen", None, 2.0, NOISES, "2 μ, 4 m + … σ"),
+        *("platen", None, 2.0, NOISES, "2 μ, 5 m + 2 σ"),
         "Kloeden & Platen (1992), (15.1.3): weak order 2 for any noise",
         *("platen", lambda dim: 7, lambda m: 1 + m // 2),
     ),
