@@ -3,6 +3,14 @@
 Pass one, several, or a dict of them as ``observe`` to :func:`dynsim.iterate` or :func:`dynsim.integrate`; what they
 have found is in ``result.observed``, by name. An observer sees the states after steps ``burn_in``, ``burn_in + every``,
 …; step 0 is the start. Standard errors come from the scatter between paths, which are independent.
+
+>>> import dynsim as ds
+>>> sde = ds.SDE(lambda t, x: -x[0], lambda t, x: 1.0)
+>>> positive = ds.observers.Average(lambda x: x[..., 0] > 0, burn_in=500)
+>>> run = ds.integrate(sde, 0.0, 100.0, dt=0.01, n_paths=200, rng=0, save_every=None, observe={"positive": positive})
+>>> found = run.observed["positive"]
+>>> bool(abs(found.value[0] - 0.5) < 5 * found.stderr[0])
+True
 """
 
 import math
@@ -78,7 +86,7 @@ class Observer:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Moments(Observer):
-    """Mean and covariance, by Welford's recursion for each path. Result: :class:`MomentEstimates`."""
+    """Mean and covariance, by Welford's recursion for each path. Result: :class:`~dynsim.observed.MomentEstimates`."""
 
     def _kernel(self, dim):
         from dynsim._kernels import observers
@@ -99,7 +107,7 @@ class Moments(Observer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Extremes(Observer):
-    """Smallest and largest value of each coordinate. Result: :class:`Extreme`."""
+    """Smallest and largest value of each coordinate. Result: :class:`~dynsim.observed.Extreme`."""
 
     def _kernel(self, dim):
         from dynsim._kernels import observers
@@ -129,7 +137,7 @@ def _groups(observer, n_paths, n_steps):
 
 @dataclass(frozen=True, eq=False)
 class Histogram(Observer):
-    """Counts of one coordinate in bins. Result: :class:`Counts`.
+    """Counts of one coordinate in bins. Result: :class:`~dynsim.observed.Counts`.
 
     Parameters
     ----------
@@ -172,7 +180,7 @@ class Histogram(Observer):
 
 @dataclass(frozen=True, eq=False)
 class Histogram2D(Observer):
-    """Counts of two coordinates in rectangular bins. Result: :class:`Counts`.
+    """Counts of two coordinates in rectangular bins. Result: :class:`~dynsim.observed.Counts`.
 
     Parameters
     ----------
@@ -221,7 +229,7 @@ def _check_coordinate(coordinate, dim):
 
 @dataclass(frozen=True, eq=False)
 class Average(Observer):
-    """Time average of a function φ. Result: :class:`Averages`.
+    """Time average of a function φ. Result: :class:`~dynsim.observed.Averages`.
 
     Parameters
     ----------
@@ -248,7 +256,7 @@ class Average(Observer):
 
 @dataclass(frozen=True, eq=False)
 class BatchMeans(Observer):
-    """Means of φ over 128 to 256 consecutive batches, merged by twos as the run grows. Result: :class:`BatchedMeans`.
+    """Means of φ over 128 to 256 consecutive batches, merged by twos as the run grows. Result: :class:`~dynsim.observed.BatchedMeans`.
 
     Parameters
     ----------
@@ -280,7 +288,7 @@ class BatchMeans(Observer):
 
 @dataclass(frozen=True, eq=False)
 class FirstPassage(Observer):
-    """The first time at which each path is seen in a region. Result: :class:`Passages`.
+    """The first time at which each path is seen in a region. Result: :class:`~dynsim.observed.Passages`.
 
     Parameters
     ----------
@@ -307,7 +315,7 @@ class FirstPassage(Observer):
 
 @dataclass(frozen=True, eq=False)
 class Visits(Observer):
-    """Time spent in basins, and transitions between them. Result: :class:`Visited`.
+    """Time spent in basins, and transitions between them. Result: :class:`~dynsim.observed.Visited`.
 
     A transition from basin a to basin b is counted when a path is seen in b and a is the last other basin it was in,
     however long it has been in none of them on the way; so basins with a gap between them count no mere recrossings.

@@ -22,10 +22,10 @@ class Scheme:
     name : str
         What ``integrate(scheme=…)`` calls it.
     strong_order : float or None
-        γ in E|X_h − X| ≤ C h^γ for smooth coefficients; None where there is none. ``source`` names noises for which
+        γ in ``E|X_h − X| ≤ C h^γ`` for smooth coefficients; None where there is none. ``source`` names noises for which
         it differs.
     weak_order : float
-        β in |E φ(X_h) − E φ(X)| ≤ C h^β.
+        β in ``|E φ(X_h) − E φ(X)| ≤ C h^β``.
     noise : tuple of str
         The kinds of noise that it has these orders for, out of additive, scalar, diagonal, commutative and general.
     evaluations : str
