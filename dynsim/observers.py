@@ -256,7 +256,7 @@ class Average(Observer):
 
 @dataclass(frozen=True, eq=False)
 class BatchMeans(Observer):
-    """Means of φ over 128 to 256 consecutive batches, merged by twos as the run grows. Result: :class:`~dynsim.observed.BatchedMeans`.
+    """Means of φ over 128 to 256 batches of consecutive observations. Result: :class:`~dynsim.observed.BatchedMeans`.
 
     Parameters
     ----------
