@@ -101,79 +101,98 @@ def run_ensemble(run, plan, observation, checkpoint, settings):
 
     Ctrl-C ends the run after the current chunk, with what has been computed; a second one raises.
     """
-    n_paths, dim = run.x0.shape
-    n_steps, every = run.n_steps, run.every
-    _check.fits_in_memory(
-        "the trajectories",
-        (n_paths, n_steps // every + 2, dim),
-        instead="save fewer of them with save_every, or use fewer paths",
-    )
-    steps = saved_steps(n_steps, run.save_every)
-    result = np.empty((n_paths, steps.size, dim))
-    result[:, 0] = run.x0
-    blocks = to_blocks(run.x0, plan.width)
-    n_blocks = blocks.shape[0]
-    n_groups = min(n_blocks, plan.threads if plan.threads == 1 else _GROUPS_PER_THREAD * plan.threads)
-    groups = np.array_split(np.arange(n_blocks), n_groups)
-    observation.lay_out(n_blocks, plan.width, n_groups)
-    diverged = np.full((n_blocks, plan.width), -1)
-    step = 0
+    paths = _Paths(run, plan, observation)
     arrays = checkpoint.resume(settings)
     if arrays is not None:
-        step = int(arrays["step"])
-        blocks = to_blocks(arrays["x"], plan.width)
-        result[:, : step // every + 1] = arrays["saved"]
-        diverged.reshape(-1)[:n_paths] = arrays["diverged"]
-        observation.restore(arrays["per_path"], arrays["tally"])
-
-    def state():
-        return {
-            "step": np.array(step),
-            "x": _to_paths(blocks[:, None], n_paths)[:, 0],
-            "saved": result[:, : step // every + 1],
-            "diverged": diverged.reshape(-1)[:n_paths],
-            "per_path": observation.per_path(),
-            "tally": observation.tallies.sum(axis=0),
-        }
-
+        paths.restore(arrays)
+    began_at = paths.step
     chunk = plan.chunk_steps or run.together
-    most = max(1, _SAVES_PER_CHUNK // blocks.size) * every
     bar = tqdm(
-        desc=run.label, initial=step, total=n_steps, unit="step", leave=False, delay=1, disable=_no_bar(plan.progress)
+        desc=run.label, initial=began_at, total=run.n_steps, unit="step", leave=False, delay=1, disable=_no_bar(plan)
     )
     with ThreadPoolExecutor(plan.threads) as pool, bar, _ctrl_c() as interrupted:
-        while step < n_steps and not interrupted.is_set():
-            last = min(step + min(chunk, most), n_steps)
-            before = blocks.copy()
-            saves = np.empty((n_blocks, last // every - step // every, dim, plan.width))
-            began = time.perf_counter()
-
-            def work(number, first=step, last=last, saves=saves):
-                part = slice(groups[number][0], groups[number][-1] + 1)
-                first_path = groups[number][0] * plan.width
-                observed = observation.arguments(part, number)
-                run.advance(blocks[part], first_path, first, last, every, saves[part], observed)
-
-            list(pool.map(work, range(n_groups)))
-            seconds = time.perf_counter() - began
-            if saves.shape[1]:
-                kept = slice(step // every + 1, last // every + 1)
-                result[:, kept] = _to_paths(saves, n_paths)
-            _find_divergence(run.advance, before, blocks, diverged, step, last, observation.nothing())
-            bar.update(last - step)
-            step = last
-            if plan.chunk_steps is None and seconds < _CHUNK_SECONDS:
+        while paths.step < run.n_steps and not interrupted.is_set():
+            before, began = paths.step, time.perf_counter()
+            paths.advance(chunk, pool)
+            bar.update(paths.step - before)
+            if plan.chunk_steps is None and time.perf_counter() - began < _CHUNK_SECONDS:
                 chunk *= 2
             if checkpoint.due():
-                checkpoint.write(state)
-    if arrays is None or step > int(arrays["step"]):
-        checkpoint.write(state)
-    if step < n_steps:
-        warnings.warn(f"interrupted after {step} of {n_steps} steps; the result is incomplete", stacklevel=3)
-        steps = saved_steps(step, run.save_every)
-        result = result[:, : steps.size]
-    result[:, -1] = _to_paths(blocks[:, None], n_paths)[:, 0]
-    return Outcome(result, steps, diverged.reshape(-1)[:n_paths])
+                checkpoint.write(paths.arrays)
+    if arrays is None or paths.step > began_at:
+        checkpoint.write(paths.arrays)
+    if paths.step < run.n_steps:
+        message = f"interrupted after {paths.step} of {run.n_steps} steps; the result is incomplete"
+        warnings.warn(message, stacklevel=3)
+    return paths.outcome()
+
+
+class _Paths:
+    """All paths of a run after ``step`` steps, what has been kept of them, and where they have blown up."""
+
+    def __init__(self, run, plan, observation):
+        n_paths, dim = run.x0.shape
+        _check.fits_in_memory(
+            "the trajectories",
+            (n_paths, run.n_steps // run.every + 2, dim),
+            instead="save fewer of them with save_every, or use fewer paths",
+        )
+        self.run, self.plan, self.observation = run, plan, observation
+        self.step = 0
+        self.blocks = _to_blocks(run.x0, plan.width)
+        n_blocks = self.blocks.shape[0]
+        n_groups = min(n_blocks, plan.threads if plan.threads == 1 else _GROUPS_PER_THREAD * plan.threads)
+        self.groups = [slice(part[0], part[-1] + 1) for part in np.array_split(np.arange(n_blocks), n_groups)]
+        self.kept = np.empty((n_paths, saved_steps(run.n_steps, run.save_every).size, dim))
+        self.kept[:, 0] = run.x0
+        self.diverged = np.full((n_blocks, plan.width), -1)
+        observation.lay_out(n_blocks, plan.width, n_groups)
+
+    def advance(self, n_steps, pool):
+        """Some steps on, at most n_steps and those whose saved states may be buffered, on the threads of the pool."""
+        run, first, every = self.run, self.step, self.run.every
+        most = max(1, _SAVES_PER_CHUNK // self.blocks.size) * every
+        last = min(first + min(n_steps, most), run.n_steps)
+        before = self.blocks.copy()
+        saves = np.empty((self.blocks.shape[0], last // every - first // every, *self.blocks.shape[1:]))
+
+        def work(number):
+            part = self.groups[number]
+            observed = self.observation.arguments(part, number)
+            run.advance(self.blocks[part], part.start * self.plan.width, first, last, every, saves[part], observed)
+
+        list(pool.map(work, range(len(self.groups))))
+        if saves.shape[1]:
+            self.kept[:, first // every + 1 : last // every + 1] = _to_paths(saves, self.kept.shape[0])
+        _find_divergence(run.advance, before, self.blocks, self.diverged, first, last, self.observation.nothing())
+        self.step = last
+
+    def arrays(self):
+        """What a checkpoint keeps, by paths and not by blocks, so that another layout can go on from it."""
+        n_paths = self.kept.shape[0]
+        return {
+            "step": np.array(self.step),
+            "x": _to_paths(self.blocks[:, None], n_paths)[:, 0],
+            "saved": self.kept[:, : self.step // self.run.every + 1],
+            "diverged": self.diverged.reshape(-1)[:n_paths],
+            "per_path": self.observation.per_path(),
+            "tally": self.observation.tallies.sum(axis=0),
+        }
+
+    def restore(self, arrays):
+        """Go on from a checkpoint."""
+        self.step = int(arrays["step"])
+        self.blocks = _to_blocks(arrays["x"], self.plan.width)
+        self.kept[:, : self.step // self.run.every + 1] = arrays["saved"]
+        self.diverged.reshape(-1)[: self.kept.shape[0]] = arrays["diverged"]
+        self.observation.restore(arrays["per_path"], arrays["tally"])
+
+    def outcome(self):
+        """The states that were to be kept, as far as the run has come, and the last one."""
+        n_paths = self.kept.shape[0]
+        steps = saved_steps(self.step, self.run.save_every)
+        self.kept[:, steps.size - 1] = _to_paths(self.blocks[:, None], n_paths)[:, 0]
+        return Outcome(self.kept[:, : steps.size], steps, self.diverged.reshape(-1)[:n_paths])
 
 
 @contextlib.contextmanager
@@ -214,15 +233,15 @@ def _handler(handler):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _no_bar(progress):
+def _no_bar(plan):
     """tqdm's ``disable``: None leaves it out where stderr is no terminal, which that of a notebook is not either."""
-    if not progress:
+    if not plan.progress:
         return True
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return False if "IPKernelApp" in getattr(shell, "config", ()) else None
 
 
-def to_blocks(x, width):
+def _to_blocks(x, width):
     """(n_paths, dim) to (blocks, dim, width); the lanes left over in the last block repeat the last path."""
     n_blocks = math.ceil(x.shape[0] / width)
     padded = np.concatenate([x, np.repeat(x[-1:], n_blocks * width - x.shape[0], axis=0)])
