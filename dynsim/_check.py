@@ -126,6 +126,22 @@ def region(name, function, theta):
     return mask
 
 
+_PROBES = (0.5, 1.5, -0.5, 2.5, 10.0, 1e-3, 100.0)
+
+
+def probed(name, call):
+    """What ``call(x)`` returns at the first of some numbers x at which a user's function is defined."""
+    for x in _PROBES:
+        try:
+            with np.errstate(all="ignore"):
+                return call(x)
+        except (ValueError, ZeroDivisionError, OverflowError) as error:  # outside its domain
+            reason = error
+        except Exception as error:
+            raise ArgumentError(f"{name} fails at x = {x}: {type(error).__name__}: {error}") from None
+    raise ArgumentError(f"{name} fails at x = {_PROBES}: {type(reason).__name__}: {reason}")
+
+
 def fits_in_memory(what, shape, *, instead):
     """Refuse a float64 array that would take more than half of the machine's memory."""
     size = 8 * math.prod(shape)

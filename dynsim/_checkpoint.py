@@ -1,9 +1,12 @@
 """Checkpoints: the state of a run in one .npz file with a JSON header, written atomically and never half read."""
 
+import contextlib
 import hashlib
 import json
 import os
+import tempfile
 import time
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -25,7 +28,10 @@ class Checkpoint:
     """
 
     def __init__(self, path, seconds):
-        self._path = None if path is None else Path(path)
+        try:
+            self._path = None if path is None else Path(path).resolve()
+        except (TypeError, ValueError, OSError):
+            raise ArgumentError(f"checkpoint must be the path of a file, got {path!r}") from None
         self._seconds = _check.positive("checkpoint_seconds", seconds)
         self._header = self._arrays = None
         self._last, self._cost = time.monotonic(), 0.0
@@ -33,15 +39,21 @@ class Checkpoint:
             return
         if not self._path.parent.is_dir():
             raise ArgumentError(f"checkpoint must be in a folder that exists, got {str(path)!r}")
-        if self._path.exists():
+        try:
+            exists = self._path.exists()
+            os.unlink(self._new_part())
+        except OSError as error:
+            raise ArgumentError(f"checkpoint {str(path)!r} cannot be written: {error.strerror}") from None
+        if exists:
             self._header, self._arrays = _read(self._path)
 
     def seed_and_key(self, rng):
         """As :func:`dynsim._random.seed_and_key`, but for ``rng=None`` a run is resumed with the seed it began with."""
         if rng is None and self._header is not None:
-            rng = self._header["seed"]
+            rng = np.random.SeedSequence(**self._header["seed"])
         seed, self._key = seed_and_key(rng)
-        self._seed = seed if isinstance(seed, int) else None
+        sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        self._seed = {name: getattr(sequence, name) for name in ("entropy", "spawn_key", "pool_size")}
         return seed, self._key
 
     def resume(self, settings):
@@ -71,14 +83,26 @@ class Checkpoint:
         began = time.monotonic()
         arrays = state()
         header = {"format": _FORMAT, "seed": self._seed, "settings": self._settings, "digest": _digest(arrays)}
-        part = self._path.with_name(self._path.name + ".part")
-        with open(part, "wb") as file:
-            np.savez(file, header=np.array(json.dumps(header)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, self._path)
+        part = None
+        try:
+            part = self._new_part()
+            with open(part, "wb") as file:
+                np.savez(file, header=np.array(json.dumps(header)), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, self._path)
+        except OSError as error:  # a full disk must not cost the run
+            warnings.warn(f"checkpoint {str(self._path)!r} was not written: {error.strerror}", stacklevel=2)
+            with contextlib.suppress(OSError, TypeError):
+                os.unlink(part)
         self._last = time.monotonic()
         self._cost = self._last - began
+
+    def _new_part(self):
+        """A file of our own beside the checkpoint, whatever other processes do."""
+        descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name[:100]}.", suffix=".part")
+        os.close(descriptor)
+        return name
 
 
 def _read(path):

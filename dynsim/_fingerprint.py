@@ -17,38 +17,55 @@ def fingerprint(*things):
 
 def _feed(digest, thing, seen):
     thing = getattr(thing, "__wrapped__", getattr(thing, "py_func", thing))
+    digest.update(f"<{type(thing).__name__}>".encode())
     if isinstance(thing, types.FunctionType):
-        if id(thing) in seen:
-            return
-        seen.add(id(thing))
-        _feed(digest, thing.__code__, seen)
-        _feed(digest, thing.__defaults__, seen)
-        for cell in thing.__closure__ or ():
-            _feed(digest, cell.cell_contents, seen)
-        for name in thing.__code__.co_names:
-            _feed(digest, thing.__globals__.get(name), seen)
-    elif isinstance(thing, types.CodeType):
-        digest.update(thing.co_code)
-        for constant in thing.co_consts:
-            _feed(digest, constant, seen)
-        digest.update(repr(thing.co_names).encode())
-    elif isinstance(thing, np.ndarray):
+        _feed_function(digest, thing, seen)
+    elif isinstance(thing, np.ndarray | np.generic):
         digest.update(f"{thing.dtype.str} {thing.shape}".encode())
         digest.update(np.ascontiguousarray(thing).tobytes())
-    elif isinstance(thing, tuple | list | set | frozenset):
-        digest.update(f"{type(thing).__name__} {len(thing)}".encode())
-        for item in sorted(thing, key=repr) if isinstance(thing, set | frozenset) else thing:
+    elif isinstance(thing, tuple | list):
+        for item in thing:
             _feed(digest, item, seen)
+    elif isinstance(thing, set | frozenset):
+        digest.update(repr(sorted(map(repr, thing))).encode())
     elif isinstance(thing, dict):
         for name, item in thing.items():
             digest.update(repr(name).encode())
             _feed(digest, item, seen)
     elif dataclasses.is_dataclass(thing) and not isinstance(thing, type):
-        digest.update(type(thing).__name__.encode())
         for f in dataclasses.fields(thing):
             _feed(digest, getattr(thing, f.name), seen)
-    elif isinstance(thing, types.ModuleType):
-        digest.update(thing.__name__.encode())
+    elif isinstance(thing, str | bytes | int | float | complex):
+        digest.update(repr(thing).encode())
     else:
-        digest.update(f"{type(thing).__name__} ".encode())
-        digest.update(repr(thing).encode() if isinstance(thing, str | bytes | int | float | complex) else b"")
+        digest.update(getattr(thing, "__name__", "").encode())
+
+
+def _feed_function(digest, function, seen):
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    _feed(digest, (function.__defaults__, function.__kwdefaults__), seen)
+    for cell in function.__closure__ or ():
+        _feed(digest, cell.cell_contents, seen)
+    _feed_code(digest, function.__code__, function.__globals__, seen)
+
+
+def _feed_code(digest, code, names, seen):
+    """The code, that of functions in it, and the values of the globals and of the modules' attributes that it names."""
+    digest.update(code.co_code)
+    digest.update(repr(code.co_names).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            _feed_code(digest, constant, names, seen)
+        else:
+            _feed(digest, constant, seen)
+    values = [names[name] for name in code.co_names if name in names]
+    for value in values:
+        _feed(digest, value, seen)
+    for module in (value for value in values if isinstance(value, types.ModuleType)):
+        for name in code.co_names:
+            if isinstance(
+                attribute := getattr(module, name, None), (int, float, complex, str, tuple, np.ndarray, np.generic)
+            ):
+                _feed(digest, attribute, seen)

@@ -14,18 +14,20 @@ def named_observers(observe):
         return {}
     if isinstance(observe, Observer):
         observe = [observe]
+    what = "an observer, such as observers.Moments()"
     if not isinstance(observe, dict):
         try:
             observe = list(observe)
         except TypeError:
             raise ArgumentError(f"observe must be an observer, such as observers.Moments(), got {observe!r}") from None
-        names = [getattr(observer, "name", None) for observer in observe]
-        twice = {name for name in names if names.count(name) > 1}
-        if None not in twice and twice:
+        for number, observer in enumerate(observe):
+            _check.instance(f"observe[{number}]", observer, Observer, what)
+        names = [observer.name for observer in observe]
+        if twice := {name for name in names if names.count(name) > 1}:
             raise ArgumentError(f"observe has two observers named {twice.pop()!r}; pass a dict with names of your own")
         observe = dict(zip(names, observe, strict=True))
     for name, observer in observe.items():
-        _check.instance(f"observe[{name!r}]", observer, Observer, "an observer, such as observers.Moments()")
+        _check.instance(f"observe[{name!r}]", observer, Observer, what)
     return observe
 
 
@@ -95,12 +97,12 @@ class Observation:
         self.tallies[0] = tally
 
     def results(self, step, diverged, unit):
-        """What each observer has found by a step, ``unit`` of time apart; ``diverged`` (n_paths,) marks lost paths."""
+        """What each observer has found by a step, ``unit`` of time apart; ``diverged`` (n_paths,) are times, or inf."""
         per_path, tally = self.per_path(), self.tallies.sum(axis=0)
         found = {}
         for (name, observer), row in zip(self.observers.items(), self._layout, strict=True):
             lanes = per_path[:, row[self._lanes_at] : row[self._lanes_at + 1]]
             part = tally[row[self._tally_at] : row[self._tally_at + 1]]
             n = max(0, (step - observer.burn_in) // observer.every + 1)
-            found[name] = observer._result(lanes, part, n, ~diverged, step * unit, unit)
+            found[name] = observer._result(lanes, part, n, diverged, step * unit, unit)
         return found

@@ -23,6 +23,10 @@ def seed_and_key(rng):
         sequence = np.random.SeedSequence(int(words[0]) << 64 | int(words[1]))
     else:
         raise ArgumentError(f"rng must be an int, a SeedSequence, a Generator or None, got {type(rng).__name__}")
-    plain = not sequence.spawn_key and sequence.pool_size == np.random.SeedSequence(0).pool_size
+    plain = (
+        isinstance(sequence.entropy, int)
+        and not sequence.spawn_key
+        and sequence.pool_size == np.random.SeedSequence(0).pool_size
+    )
     seed = sequence.entropy if plain else sequence
     return seed, sequence.generate_state(2, np.uint64)

@@ -127,7 +127,7 @@ def iterate(
         diverged,
         settings | {"seed": seed},
         complete=bool(outcome.steps[-1] == n_steps),
-        observed=observation.results(outcome.steps[-1], outcome.diverged >= 0, 1),
+        observed=observation.results(int(outcome.steps[-1]), diverged, 1),
     )
 
 

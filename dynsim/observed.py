@@ -82,7 +82,7 @@ class BatchedMeans(_PerPath):
     @property
     def value(self) -> np.ndarray:
         """Average over batches and paths, shape (q,)."""
-        return self._between(self.means.mean(axis=1))[0]
+        return self._between(self._averages())[0]
 
     @property
     def stderr(self) -> np.ndarray:
@@ -91,13 +91,16 @@ class BatchedMeans(_PerPath):
         The latter is right only if a sixteenth of the run is much longer than the correlation time.
         """
         if self.valid.sum() > 1:
-            return self._between(self.means.mean(axis=1))[1]
+            return self._between(self._averages())[1]
         n_batches = self.means.shape[1]
         if n_batches < 16 or not self.valid.any():
             return np.full(self.means.shape[2:], np.nan)
         size = n_batches // 16
         long = self.means[self.valid][0, n_batches - 16 * size :].reshape(16, size, -1).mean(axis=1)
         return long.std(axis=0, ddof=1) / 4.0
+
+    def _averages(self):
+        return self.means.sum(axis=1) / max(self.means.shape[1], 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +208,8 @@ class Counts:
     @property
     def probability(self) -> np.ndarray:
         """Fraction of all observations in each bin; the bins and ``outside`` add up to 1."""
-        return self.counts / self.groups.sum()
+        total = self.groups.sum()
+        return self.counts / total if total else np.full_like(self.counts, np.nan)
 
     @property
     def stderr(self) -> np.ndarray:
@@ -239,27 +243,27 @@ class Counts:
 
 
 @dataclass(frozen=True, eq=False)
-class Passages(_PerPath):
+class Passages:
     """First-passage times.
 
     Attributes
     ----------
+    n : int
+        Observations of each path.
     time : ndarray, shape (n_paths,)
         When each path was first seen inside; inf for those never seen there.
-    end : float
-        When the run ended.
-    valid : ndarray of bool, shape (n_paths,)
-        False for paths that have diverged; they are left out below.
+    until : ndarray, shape (n_paths,)
+        Until when each path was watched: to the end of the run, or to where it diverged.
     """
 
+    n: int
     time: np.ndarray = field(repr=False)
-    end: float
-    valid: np.ndarray = field(repr=False)
+    until: np.ndarray = field(repr=False)
 
     @property
     def fraction(self) -> float:
         """Fraction of the paths that have arrived."""
-        return float(np.isfinite(self.time[self.valid]).mean())
+        return float(np.isfinite(self.time).mean())
 
     @property
     def mean(self) -> float:
@@ -275,16 +279,16 @@ class Passages(_PerPath):
         return self._estimate()[1]
 
     def _estimate(self):
-        time = self.time[self.valid]
-        arrived = np.isfinite(time)
+        arrived = np.isfinite(self.time)
         n = arrived.sum()
+        spent = np.where(arrived, self.time, self.until)
         if n == 0:
             raise NotApplicable(
-                f"no path has arrived by {self.end:g}, so there is no mean first-passage time; "
-                f"with 95 % confidence it is above {self.end * time.size / 3:g} if arrivals are exponential"
+                f"no path has arrived by {self.until.max():g}, so there is no mean first-passage time; "
+                f"with 95 % confidence it is above {spent.sum() / 3:g} if arrivals are exponential"
             )
-        mean = float(np.where(arrived, time, self.end).sum() / n)
-        spread = float(time.std(ddof=1)) if n == time.size and n > 1 else mean
+        mean = float(spent.sum() / n)
+        spread = float(spent.std(ddof=1)) if n == spent.size and n > 1 else mean
         return mean, spread / float(np.sqrt(n))
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dynsim import _check
+from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike, Region
 from dynsim.errors import ArgumentError
 from dynsim.observed import Averages, BatchedMeans, Counts, Extreme, MomentEstimates, Passages, Visited
@@ -80,7 +81,7 @@ class Observer:
     def _tally_size(self):
         return 0
 
-    def _result(self, lanes, tally, n, valid, end, unit):
+    def _result(self, lanes, tally, n, diverged, end, unit):
         raise NotImplementedError
 
 
@@ -96,13 +97,13 @@ class Moments(Observer):
     def _start(self, dim):
         return [0.0] * (dim + dim * (dim + 1) // 2)
 
-    def _result(self, lanes, tally, n, valid, end, unit):
+    def _result(self, lanes, tally, n, diverged, end, unit):
         dim = (math.isqrt(9 + 8 * lanes.shape[1]) - 3) // 2  # rows = dim + dim (dim + 1)/2
         lower = np.tril_indices(dim)
         covs = np.zeros((lanes.shape[0], dim, dim))
         covs[:, lower[0], lower[1]] = lanes[:, dim:] / max(n, 1)
         covs[:, lower[1], lower[0]] = lanes[:, dim:] / max(n, 1)
-        return MomentEstimates(n, lanes[:, :dim].copy(), covs, valid)
+        return MomentEstimates(n, lanes[:, :dim].copy(), covs, np.isinf(diverged))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -117,15 +118,17 @@ class Extremes(Observer):
     def _start(self, dim):
         return [math.inf] * dim + [-math.inf] * dim
 
-    def _result(self, lanes, tally, n, valid, end, unit):
+    def _result(self, lanes, tally, n, diverged, end, unit):
         low, high = np.split(lanes, 2, axis=1)
-        return Extreme(n, low.copy(), high.copy(), valid)
+        return Extreme(n, low.copy(), high.copy(), np.isinf(diverged))
 
 
 def _edges(name, edges):
     edges = _check.array(name, edges, ndim=1)
     if edges.size < 2 or not (np.diff(edges) > 0).all():
         raise ArgumentError(f"{name} must be increasing, at least two of them")
+    if not np.isfinite(edges[-1] - edges[0]):
+        raise ArgumentError(f"{name} must span a length that is a number, got {edges[0]:g} to {edges[-1]:g}")
     return edges
 
 
@@ -174,8 +177,8 @@ class Histogram(Observer):
     def _tally_size(self):
         return _GROUPS * self.edges.size
 
-    def _result(self, lanes, tally, n, valid, end, unit):
-        return Counts(n, (self.edges,), tally.reshape(_GROUPS, -1), int((~valid).sum()))
+    def _result(self, lanes, tally, n, diverged, end, unit):
+        return Counts(n, (self.edges,), tally.reshape(_GROUPS, -1), int(np.isfinite(diverged).sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,10 +202,12 @@ class Histogram2D(Observer):
         super().__post_init__()
         try:
             first, second = self.edges
-            _, _ = self.coordinates
+            one, other = self.coordinates
         except (TypeError, ValueError):
             raise ArgumentError("edges and coordinates must be pairs, one for each of two coordinates") from None
         object.__setattr__(self, "edges", (_edges("edges[0]", first), _edges("edges[1]", second)))
+        pair = (_check.count("coordinates[0]", one, least=0), _check.count("coordinates[1]", other, least=0))
+        object.__setattr__(self, "coordinates", pair)
 
     def _kernel(self, dim):
         from dynsim._kernels import observers
@@ -218,8 +223,8 @@ class Histogram2D(Observer):
     def _tally_size(self):
         return _GROUPS * ((self.edges[0].size - 1) * (self.edges[1].size - 1) + 1)
 
-    def _result(self, lanes, tally, n, valid, end, unit):
-        return Counts(n, self.edges, tally.reshape(_GROUPS, -1), int((~valid).sum()))
+    def _result(self, lanes, tally, n, diverged, end, unit):
+        return Counts(n, self.edges, tally.reshape(_GROUPS, -1), int(np.isfinite(diverged).sum()))
 
 
 def _check_coordinate(coordinate, dim):
@@ -250,8 +255,8 @@ class Average(Observer):
     def _start(self, dim):
         return [0.0] * math.prod(_shape("function", self.function, dim))
 
-    def _result(self, lanes, tally, n, valid, end, unit):
-        return Averages(n, lanes / max(n, 1), valid)
+    def _result(self, lanes, tally, n, diverged, end, unit):
+        return Averages(n, lanes / max(n, 1), np.isinf(diverged))
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,12 +283,12 @@ class BatchMeans(Observer):
 
         return [0.0] * (BATCHES * math.prod(_shape("function", self.function, dim)))
 
-    def _result(self, lanes, tally, n, valid, end, unit):
+    def _result(self, lanes, tally, n, diverged, end, unit):
         from dynsim._kernels.user_observers import BATCHES, batch_size
 
         size = batch_size(n)
         means = lanes.reshape(lanes.shape[0], -1, BATCHES)[:, :, : n // size]
-        return BatchedMeans(n, means.transpose(0, 2, 1).copy(), size, valid)
+        return BatchedMeans(n, means.transpose(0, 2, 1).copy(), size, np.isinf(diverged))
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,8 +314,8 @@ class FirstPassage(Observer):
     def _start(self, dim):
         return [math.inf]
 
-    def _result(self, lanes, tally, n, valid, end, unit):
-        return Passages(n, lanes[:, 0].copy(), end, valid)
+    def _result(self, lanes, tally, n, diverged, end, unit):
+        return Passages(n, lanes[:, 0].copy(), np.minimum(diverged, end))
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,10 +358,12 @@ class Visits(Observer):
         m = len(self.basins)
         return [-1.0] + [0.0] * (2 * m + m * m)
 
-    def _result(self, lanes, tally, n, valid, end, unit):
+    def _result(self, lanes, tally, n, diverged, end, unit):
         m = len(self.basins)
         seen, after, moves = (part.copy() for part in np.split(lanes[:, 1:], [m, 2 * m], axis=1))
-        return Visited(n, tuple(self.basins), seen, after, moves.reshape(-1, m, m), self.every * unit, valid)
+        return Visited(
+            n, tuple(self.basins), seen, after, moves.reshape(-1, m, m), self.every * unit, np.isinf(diverged)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,29 +386,29 @@ class Custom(Observer):
 
     def __post_init__(self):
         super().__post_init__()
-        start = np.atleast_1d(np.asarray(self.start, dtype=np.float64))
-        if start.ndim != 1 or start.size == 0:
-            raise ArgumentError(f"start must be a sequence of numbers, got shape {start.shape}")
+        try:
+            start = np.atleast_1d(np.asarray(self.start, dtype=np.float64))
+        except (TypeError, ValueError):
+            raise ArgumentError(f"start must be a sequence of numbers, got {self.start!r}") from None
+        if start.ndim != 1 or start.size == 0 or np.isnan(start).any():
+            raise ArgumentError(f"start must be a sequence of numbers, got {self.start!r}")
         object.__setattr__(self, "start", start)
 
     def _kernel(self, dim):
         from dynsim._kernels import user_observers
 
-        tally = self.start.copy()
-        try:
-            _plain(self.function)(0.0, np.full(dim, 0.5), tally)
-        except Exception as error:
-            raise ArgumentError(f"function fails at t = 0, x = 0.5: {type(error).__name__}: {error}") from None
+        _check.probed("function", lambda x: _plain(self.function)(0.0, np.full(dim, x), self.start.copy()))
         return _compile("function", user_observers.custom, self.function)
 
     def _start(self, dim):
         return self.start.tolist()
 
-    def _result(self, lanes, tally, n, valid, end, unit):
+    def _result(self, lanes, tally, n, diverged, end, unit):
         return lanes.copy()
 
 
-_PROBE = 0.5  # where a user's function is called, to see what it returns
+_COMPILED: dict = {}
+_MOST_COMPILED = 64
 
 
 def _plain(function):
@@ -412,11 +419,7 @@ def _shape(name, function, dim, *, indicator=False):
     """The shape of what φ returns at one point, checked."""
     if not callable(function):
         raise ArgumentError(f"{name} must be a function of x (..., dim), got {type(function).__name__}")
-    try:
-        with np.errstate(all="ignore"):
-            value = np.asarray(_plain(function)(np.full(dim, _PROBE)))
-    except Exception as error:
-        raise ArgumentError(f"{name} fails at x = {_PROBE}: {type(error).__name__}: {error}") from None
+    value = np.asarray(_check.probed(name, lambda x: _plain(function)(np.full(dim, x))))
     if indicator and (value.dtype != bool or value.shape != ()):
         raise ArgumentError(
             f"{name} must return a boolean for each point, got {value.dtype} of shape {value.shape}; "
@@ -428,9 +431,15 @@ def _shape(name, function, dim, *, indicator=False):
 
 
 def _compile(name, make, *arguments):
+    """A compiled observer, or the one made before of functions with the same code and values that it refers to."""
     from dynsim._kernels.user_fields import DoesNotCompile
 
-    try:
-        return make(*arguments)
-    except DoesNotCompile as reason:
-        raise ArgumentError(f"{name} cannot be compiled: {reason}") from None
+    key = (make.__name__, fingerprint(*arguments))
+    if key not in _COMPILED:
+        if len(_COMPILED) >= _MOST_COMPILED:
+            _COMPILED.pop(next(iter(_COMPILED)))
+        try:
+            _COMPILED[key] = make(*arguments)
+        except DoesNotCompile as reason:
+            raise ArgumentError(f"{name} cannot be compiled: {reason}") from None
+    return _COMPILED[key]

@@ -20,7 +20,8 @@ class Trajectories:
     t : ndarray, shape (n_saved,)
         Step numbers of a chain, times of an SDE.
     diverged : ndarray, shape (n_paths,)
-        When a path left the ball max|x| ≤ 1e100, in the unit of ``t`` and to the step; inf where it never did.
+        When a path left the ball max|x| ≤ 1e100, in the unit of ``t`` and to the step; inf where it never did. (A path
+        that comes back from out there within a chunk of steps goes unnoticed.)
     settings : dict
         What made the run, ``"seed"`` included: the same call with ``rng=settings["seed"]`` gives the same numbers.
     complete : bool
@@ -84,11 +85,18 @@ class Trajectories:
 
         unit = self.settings.get("dt", 1)
         steps = np.rint(self.t / unit).astype(np.int64)
-        observation = Observation(named_observers(observe), dim=self.dim, n_paths=self.n_paths, n_steps=steps[-1])
+        observers = named_observers(observe)
+        for name, observer in observers.items():
+            if missing := set(range(observer.burn_in, int(steps[-1]) + 1, observer.every)) - set(steps.tolist()):
+                raise ArgumentError(
+                    f"observe[{name!r}] wants to see step {min(missing)}, which this run has not kept "
+                    f"(save_every={self.settings.get('save_every')}); choose burn_in and every among the steps kept"
+                )
+        observation = Observation(observers, dim=self.dim, n_paths=self.n_paths, n_steps=int(steps[-1]))
         observation.lay_out(1, self.n_paths, 1)
         blocks = np.ascontiguousarray(self.x.transpose(1, 2, 0))[None]
         observe_saved(observation.arguments(slice(0, 1), 0), steps, self.t.astype(np.float64), blocks)
-        return observation.results(steps[-1], np.isfinite(self.diverged), unit)
+        return observation.results(int(steps[-1]), self.diverged, unit)
 
     def plot(self, ax=None, *, n_paths=20, coordinate=0, **style):
         """Draw the first ``n_paths`` paths of one coordinate against time and return the Axes."""

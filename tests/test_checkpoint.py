@@ -257,7 +257,7 @@ def test_a_checkpoint_is_plain_arrays_and_json(tmp_path):
         assert file["x"].shape == (20, 1)
         assert file["saved"].shape == (20, 201, 1)
     assert header["settings"]["dt"] == 0.01
-    assert header["seed"] == 3
+    assert header["seed"]["entropy"] == 3
 
 
 def test_the_bar_stays_out_of_what_is_no_terminal(capfd):

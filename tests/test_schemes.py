@@ -127,15 +127,14 @@ def compiled_linear(n, stratonovich):
             for i in range(2):
                 out[i, j] = p[4 + 4 * j + 2 * i] * x[0] + p[5 + 4 * j + 2 * i] * x[1]
 
-    params = np.arange(4 + 4 * n)
-    return ds.SDE(drift, diffusion, dim=2, noise_dim=n, params=params, stratonovich=stratonovich, noise="general")
+    return ds.SDE(drift, diffusion, dim=2, noise_dim=n, params=np.arange(4 + 4 * n), stratonovich=stratonovich)
 
 
 def linear(a, bs, *, stratonovich=False):
     """dX = a X dt + Σ b_j X dW_j."""
     sde = copy.copy(compiled_linear(len(bs), stratonovich))
     sde.params = np.concatenate([m.ravel() for m in (a, *bs)])
-    del sde.noise_type
+    vars(sde).pop("noise_type", None)  # of the other parameters
     return sde
 
 

@@ -13,7 +13,7 @@ from numba.np.arrayobj import make_array, populate_array
 
 from dynsim._kernels.compiler import LoopCompiler
 
-# Kernels take fields as first-class functions, which Numba calls experimental; tests/test_kernels pins what is used.
+# Kernels take fields as first-class functions, which Numba calls experimental; tests/kernels pins what is used.
 warnings.filterwarnings("ignore", category=NumbaExperimentalFeatureWarning)
 
 INT = types.int64
@@ -133,10 +133,8 @@ def bits_from_float(typing_context, value):
     return UINT(FLOAT), generate
 
 
-@intrinsic
-def column(typing_context, block, i):
-    """``block[:, i]`` without a reference count, which would keep the loop over lanes from becoming SIMD code."""
-    view = types.Array(FLOAT, 1, "A")
+def _view(block, i, view):
+    """A column of a block as an array of the type ``view``."""
 
     def generate(context, builder, signature, arguments):
         source = make_array(signature.args[0])(context, builder, arguments[0])
@@ -154,6 +152,18 @@ def column(typing_context, block, i):
     return view(block, i), generate
 
 
+@intrinsic
+def column(typing_context, block, i):
+    """``block[:, i]`` without a reference count, which would keep the loop over lanes from becoming SIMD code."""
+    return _view(block, i, types.Array(FLOAT, 1, "A"))
+
+
+@intrinsic
+def point(typing_context, block, i):
+    """The same for a user's function, which must not write to it."""
+    return _view(block, i, types.Array(FLOAT, 1, "A", readonly=True))
+
+
 if config.DISABLE_JIT:  # the same operations for NUMBA_DISABLE_JIT=1
 
     def float_from_bits(bits):
@@ -164,6 +174,11 @@ if config.DISABLE_JIT:  # the same operations for NUMBA_DISABLE_JIT=1
 
     def column(block, i):
         return block[:, i]
+
+    def point(block, i):
+        view = block[:, i]
+        view.flags.writeable = False
+        return view
 
     def widest_vectors():
         pass

@@ -15,7 +15,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from dynsim._kernels.compiler import LoopCompiler
 from dynsim._kernels.fields import DIFFUSION, DRIFT
-from dynsim._kernels.jit import column, formula, kernel, widest_vectors
+from dynsim._kernels.jit import column, formula, kernel, point, widest_vectors
 from dynsim._kernels.user_math import with_vector_math
 
 _TEMPLATE = """
@@ -55,17 +55,17 @@ def filling_field(function, *, with_params, shape):
 
     A path's state is copied together first: its functions have loops of their own, which want neighbors in memory.
     """
-    arguments = "t, point, params, value" if with_params else "t, point, value"
+    arguments = "t, state, params, value" if with_params else "t, state, value"
     noisy = len(shape) == 2
     source = f"""
 def field(t, x, {"dw, " if noisy else ""}params, out):
     widest_vectors()
     value = np.empty({shape})
-    point = np.empty({shape[0]})
+    state = np.empty({shape[0]})
     {f"noise = np.empty({shape[1]})" if noisy else "pass"}
     for i in range(x.shape[1]):
         for j in range({shape[0]}):
-            point[j] = x[j, i]
+            state[j] = x[j, i]
         value[:] = 0.0
         function({arguments})
         {"add_noise(value, dw, i, noise, out)" if noisy else "store(value, i, out)"}
@@ -108,7 +108,7 @@ def _compile(function, signature, noise, stores, with_params, n_params):
     unpack = f"params = to_fixed_tuple(params, {n_params})" if 0 < n_params <= _MOST_UNPACKED else "pass"
     if config.DISABLE_JIT:
         unpack = "pass"
-    arguments = "t, column(x, i), params" if with_params else "t, column(x, i)"
+    arguments = "t, point(x, i), params" if with_params else "t, point(x, i)"
     source = _TEMPLATE.format(noise=noise, unpack=unpack, arguments=arguments, stores=stores)
     return _build(source, function, signature)
 
@@ -119,7 +119,13 @@ def _build(source, function, signature):
 
 def built(source, name, compile_, **functions):
     """What the source defines under a name, compiled, with the user's functions in it by theirs."""
-    names = {"column": column, "to_fixed_tuple": to_fixed_tuple, "np": np, "widest_vectors": widest_vectors}
+    names = {
+        "column": column,
+        "point": point,
+        "to_fixed_tuple": to_fixed_tuple,
+        "np": np,
+        "widest_vectors": widest_vectors,
+    }
     names |= {"store": store, "add_noise": add_noise}
     code = compile(source, "<string>", "exec")
 
@@ -156,6 +162,8 @@ def _reason(error):
     telling = [line for line in words if line and not line.startswith(("Failed in", "During:", "-", "File", "<source"))]
     candidates = [k for k, line in enumerate(telling) if line.startswith("There are")]
     reason = " ".join(telling[: candidates[0] if candidates else 6])
+    if "Untyped global name" in reason and "<class 'function'>" in reason:
+        reason = f"it calls a plain function; decorate that with numba.njit, so that it is compiled too ({reason})"
     if not places:
         return reason
     quoted = lines[places[0] + 1 :]

@@ -10,14 +10,13 @@ import numpy as np
 from dynsim._kernels.observing import observer_kernel
 from dynsim._kernels.user_fields import built
 
-_KEPT = 64  # compiled observers, for further runs with the same functions
 BATCHES = 256  # at most so many batch means are kept; when there are as many, neighbors are merged
 
 _AVERAGE = """
 def observe(n, t, path, live, x, params, lanes, tally):
     widest_vectors()
     for i in range(x.shape[1]):
-        value = function(column(x, i))
+        value = function(point(x, i))
         {adds}
 """
 _BATCH_MEANS = """
@@ -37,20 +36,20 @@ def observe(n, t, path, live, x, params, lanes, tally):
                     lanes[c * BATCHES + b, i] = 0.0
     batch = n // size
     for i in range(x.shape[1]):
-        value = function(column(x, i))
+        value = function(point(x, i))
         {adds}
 """
 _FIRST_PASSAGE = """
 def observe(n, t, path, live, x, params, lanes, tally):
     widest_vectors()
     for i in range(x.shape[1]):
-        inside = function(column(x, i))
+        inside = function(point(x, i))
         lanes[0, i] = t if inside and t < lanes[0, i] else lanes[0, i]
 """
 _VISITS = """
 def observe(n, t, path, live, x, params, lanes, tally):
     for i in range(x.shape[1]):
-        point = column(x, i)
+        here = point(x, i)
         basin = {labels}
         if basin >= 0:
             lanes[1 + basin, i] += 1.0
@@ -65,17 +64,15 @@ def observe(n, t, path, live, x, params, lanes, tally):
 _CUSTOM = """
 def observe(n, t, path, live, x, params, lanes, tally):
     for i in range(x.shape[1]):
-        function(t, column(x, i), column(lanes, i))
+        function(t, point(x, i), column(lanes, i))
 """
 
 
-@functools.lru_cache(_KEPT)
 def average(function, shape):
     """Lanes are the sums of the components of φ."""
     return _build(_AVERAGE.format(adds=_each(shape, "lanes[{c}, i] += {value}")), function=function)
 
 
-@functools.lru_cache(_KEPT)
 def batch_means(function, shape):
     """Lanes c·BATCHES + b are the mean of batch b of component c; of the last batch, the sum so far over its size."""
     adds = _each(shape, "lanes[{c} * BATCHES + batch, i] += {value} / size")
@@ -92,21 +89,18 @@ def batch_size(n):
     return size
 
 
-@functools.lru_cache(_KEPT)
 def first_passage(region):
     """Lane 0 is the first time inside, from inf."""
     return _build(_FIRST_PASSAGE, function=region)
 
 
-@functools.lru_cache(_KEPT)
 def visits(regions):
     """Lanes: the last basin visited, from −1; how often each was seen; how often each was the last; transitions."""
     names = {f"region{b}": region for b, region in enumerate(regions)}
-    labels = "".join(f"{b} if {name}(point) else " for b, name in enumerate(names)) + "-1"
+    labels = "".join(f"{b} if {name}(here) else " for b, name in enumerate(names)) + "-1"
     return _build(_VISITS.format(labels=labels, m=len(regions)), **names)
 
 
-@functools.lru_cache(_KEPT)
 def custom(function):
     """Lanes are the user's."""
     return _build(_CUSTOM, function=function)

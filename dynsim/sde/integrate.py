@@ -96,7 +96,7 @@ def integrate(
     if save_every is not None:
         save_every = _check.count("save_every", save_every)
     start = _check.start("x0", x0, n_paths, sde.dim)
-    stepper = scheme_for(scheme, sde)
+    stepper = scheme_for(scheme, sde, start, t_end)
     store = Checkpoint(checkpoint, checkpoint_seconds)
     seed, key = store.seed_and_key(rng)
     plan = Plan.make(
@@ -120,7 +120,7 @@ def integrate(
     }
     contents = {"content of the SDE": sde.fingerprint(), "x0": fingerprint(start), "observe": fingerprint(observers)}
     every = None if save_every is None else save_every * refine
-    run = Run(_advance(sde, stepper, dt / refine, refine, key), start, n_steps * refine, every, scheme, 2 * refine)
+    run = Run(_advance(sde, stepper, dt, refine, key), start, n_steps * refine, every, scheme, 2 * refine)
     outcome = run_ensemble(run, plan, observation, store, settings | contents)
     diverged = np.where(outcome.diverged < 0, np.inf, dt / refine * outcome.diverged)
     reached = int(outcome.steps[-1])
@@ -130,20 +130,20 @@ def integrate(
         diverged,
         settings | {"seed": seed},
         complete=reached == n_steps * refine,
-        observed=observation.results(reached // refine, outcome.diverged >= 0, dt),
+        observed=observation.results(reached // refine, diverged, dt),
     )
 
 
-def _advance(sde, stepper, h, refine, key):
+def _advance(sde, stepper, dt, refine, key):
     """The kernel call of a run."""
     from dynsim._kernels.schemes.loop import addresses, advance
 
     code = addresses(stepper.step, stepper.drift, sde._diffusion_field)
     equation = (code, stepper.n_work, sde.params)
-    noise = (key, prime_factors(refine), stepper.unit(h), stepper.kinds, sde.noise_dim)
+    noise = (key, prime_factors(refine), stepper.unit(dt / refine), stepper.kinds, sde.noise_dim)
 
     def advance_blocks(blocks, first_path, first, last, save_every, saves, observation):
         span = np.array([first_path, first, last, save_every])
-        advance(equation, noise, h, observation, span, blocks, saves)
+        advance(equation, noise, dt, observation, span, blocks, saves)
 
     return advance_blocks

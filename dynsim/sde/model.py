@@ -10,9 +10,9 @@ from dynsim import _check
 from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError, NotApplicable
-from dynsim.sde.scheme import ADDITIVE, NOISES
+from dynsim.sde.scheme import ADDITIVE, DIAGONAL, NOISES, SCALAR
 
-_PROBES = (0.5, 1.5, -0.5, 2.5, 10.0)  # where a user's function is called, to see what it returns
+_PROBES = (0.5, 1.5, -0.5, 2.5, 10.0, 1e-3, 100.0)  # where a user's function is called, to see what it returns
 
 
 class SDE:
@@ -76,12 +76,14 @@ class SDE:
         shape = square if noise_dim is None else (self.dim, _check.count("noise_dim", noise_dim))
         self._diffusion_field, shape = self._compile("diffusion", diffusion, ((self.dim,), shape), noise_dim)
         self.noise_dim = shape[-1] if len(shape) else 1
-        self._formulas = (drift, diffusion, bool(stratonovich))
+        self._check_noise(noise_dim, shape, noise)
+        self._check_params(drift, diffusion)
+        self._formulas = fingerprint(drift, diffusion, bool(stratonovich), noise)
         if noise is not None:
-            self.noise_type = _check.choice("noise", noise, NOISES)
+            self.noise_type = self._declared_noise = noise
         if stratonovich:
             self._stratonovich_field = self._drift_field
-            if self.noise_type != ADDITIVE:
+            if noise != ADDITIVE:
                 self._drift_field = self._corrected_drift(1.0)
 
     @classmethod
@@ -92,7 +94,7 @@ class SDE:
         sde.params = np.ascontiguousarray(params, dtype=np.float64)
         sde.breaks = tuple(breaks)
         sde._drift_field, sde._diffusion_field = drift_field, diffusion_field
-        sde._formulas = (name,)
+        sde._formulas = name
         return sde
 
     @classmethod
@@ -120,8 +122,8 @@ class SDE:
         from dynsim._kernels.user_sdeint import swapped
 
         for name, function in (("f", f), ("G", G)):
-            if not callable(function):
-                raise ArgumentError(f"{name} must be a function of (x, t), got {type(function).__name__}")
+            if not inspect.isfunction(getattr(function, "py_func", function)):
+                raise ArgumentError(f"{name} must be a plain function of (x, t), got {type(function).__name__}")
         return cls(swapped(f), swapped(G), dim=dim, noise_dim=noise_dim, **options)
 
     def to_sdeint(self) -> tuple[Callable, Callable]:
@@ -142,9 +144,32 @@ class SDE:
 
         return noise_type(self)
 
+    def _noise_around(self, start, t_end):
+        from dynsim.sde.noise import noise_type
+
+        return vars(self).get("_declared_noise") or noise_type(self, start, t_end)
+
     @cached_property
     def _stratonovich_field(self):
-        return self._drift_field if self.noise_type == ADDITIVE else self._corrected_drift(-1.0)
+        declared = vars(self).get("_declared_noise")  # found additive is not enough: it is found at some points only
+        return self._drift_field if declared == ADDITIVE else self._corrected_drift(-1.0)
+
+    def _check_noise(self, noise_dim, shape, noise):
+        if noise_dim is not None and noise_dim != self.noise_dim:
+            what = (
+                "a number" if shape == () else f"a tuple of {shape[0]}, which is a diagonal" if len(shape) == 1 else ""
+            )
+            raise ArgumentError(f"noise_dim is {noise_dim}, but diffusion returns {what or f'shape {shape}'}")
+        if noise is not None:
+            _check.choice("noise", noise, NOISES)
+        if (noise == SCALAR and self.noise_dim != 1) or (noise == DIAGONAL and self.noise_dim != self.dim):
+            raise ArgumentError(f"noise cannot be {noise!r} for a σ of shape ({self.dim}, {self.noise_dim})")
+
+    def _check_params(self, *functions):
+        if self.params.size and not any("params" in _arguments("function", f) for f in functions):
+            raise ArgumentError(
+                f"params has {self.params.size} numbers, but neither function has an argument for them: (t, x, params)"
+            )
 
     def _corrected_drift(self, sign):
         from dynsim._kernels.conversion import corrected_drift
@@ -222,6 +247,8 @@ class SDE:
                 continue
             except Exception as error:
                 raise ArgumentError(f"{name} fails at t = 0, x = {probe}: {type(error).__name__}: {error}") from None
+            if out and value is not None:
+                raise ArgumentError(f"{name} has an argument out, which it must fill, but it returned {value!r}")
             if (x != probe).any():
                 raise ArgumentError(f"{name} must not assign to x, it changed x = {probe} to {x.tolist()}")
             return value
@@ -248,7 +275,9 @@ def _arguments(name, function):
         parameters = inspect.signature(getattr(function, "py_func", function)).parameters.values()
     except (TypeError, ValueError):
         raise ArgumentError(f"{name} must be a plain Python function, got {type(function).__name__}") from None
-    names = [p.name for p in parameters if p.default is p.empty]
+    names = [p.name for p in parameters if p.default is p.empty or p.name == "params"]
+    if "random" in getattr(getattr(function, "__code__", None), "co_names", ()):
+        raise ArgumentError(f"{name} must not draw random numbers: the noise is σ dW, and only that can be repeated")
     extra = names[2:]
     filling = ["out"] if extra and extra[-1] == "out" else []
     middle = extra[: len(extra) - len(filling)]

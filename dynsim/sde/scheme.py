@@ -27,7 +27,7 @@ class Scheme:
     weak_order : float
         β in ``|E φ(X_h) − E φ(X)| ≤ C h^β``.
     noise : tuple of str
-        The kinds of noise that it has these orders for, out of additive, scalar, diagonal, commutative and general.
+        The kinds of noise that it is for, out of additive, scalar, diagonal, commutative and general.
     evaluations : str
         How often drift μ and noise σ are evaluated in a step, m being ``noise_dim``.
     source : str
@@ -94,7 +94,7 @@ _ALL = (
     Scheme(
         *("implicit-euler", 0.5, 1.0, NOISES, "(dim + 1) μ an iteration, 1 σ"),
         "Kloeden & Platen (1992), (12.2.2): implicit in the drift, for stiff ones; solved by Newton's method",
-        *("implicit_euler", lambda dim: 5 + dim, lambda m: 1),
+        *("implicit_euler", lambda dim: 6 + dim, lambda m: 1),
     ),
 )
 
@@ -115,19 +115,19 @@ class Stepper:
     @property
     def memory(self):
         """Blocks that it works on, as far as they matter for the cache."""
-        return self.n_work if self.n_work > 1 else 1
+        return self.n_work
 
     def unit(self, h):
         """Standard deviation of its noise: that of ΔW/h or of ΔW."""
         return 1.0 / math.sqrt(h) if self.over_h else math.sqrt(h)
 
 
-def scheme_for(name, sde) -> Stepper:
-    """The stepper of a scheme for an SDE; refuses noise that the scheme is not for."""
+def scheme_for(name, sde, start=None, t_end=1.0) -> Stepper:
+    """The stepper of a scheme for an SDE; refuses noise that the scheme is not for, as seen around ``start`` too."""
     if not isinstance(name, str):
         raise ArgumentError(f"scheme must be a name, one of {', '.join(schemes)}, got {name!r}")
     scheme = schemes[_check.choice("scheme", name, schemes)]
-    kind = GENERAL if scheme.noise == NOISES else sde.noise_type
+    kind = GENERAL if scheme.noise == NOISES else sde._noise_around(start, t_end)
     if kind not in scheme.noise:
         fitting = [other.name for other in _ALL if kind in other.noise]
         raise NotApplicable(

@@ -67,7 +67,7 @@ def ornstein_uhlenbeck(rate: ArrayLike = 1.0, noise: ArrayLike = 1.0, mean: Arra
 
     from dynsim._kernels import linear_sde
 
-    return ExactSDE(
+    sde = ExactSDE(
         "Ornstein-Uhlenbeck",
         linear_sde.drift,
         linear_sde.diffusion,
@@ -78,6 +78,8 @@ def ornstein_uhlenbeck(rate: ArrayLike = 1.0, noise: ArrayLike = 1.0, mean: Arra
         transition=lambda x0, t: _linear_transition(A, B, m, x0, t),
         stationary=stationary,
     )
+    sde.noise_type = sde._declared_noise = "additive"
+    return sde
 
 
 def geometric_brownian_motion(drift: float = 0.1, volatility: float = 0.5) -> ExactSDE:

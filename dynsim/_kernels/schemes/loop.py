@@ -36,10 +36,10 @@ def addresses(step, drift, diffusion):
 
 
 @kernel(types.void(EQUATION, NOISE, FLOAT, OBSERVATION, INTS, BLOCKS, SAVES))
-def advance(equation, noise, h, observation, span, x, out):
+def advance(equation, noise, dt, observation, span, x, out):
     """Steps span[1] ≤ k < span[2] of blocks x (blocks, d, W), in place; every span[3]-th state into out.
 
-    The noise is that of steps r h, refined by r, the product of the factors.
+    The steps are h = dt/r long, and their noise is that of steps dt, refined by r, the product of the factors.
     """
     widest_vectors()
     addresses, n_work, params = equation
@@ -48,7 +48,9 @@ def advance(equation, noise, h, observation, span, x, out):
     first, last, save_every = span[FIRST_STEP], span[LAST_STEP], span[SAVE_EVERY]
     watched = observation[0].shape[0] > 0
     n_blocks, dim, width = x.shape
-    steps = 2 * factors.prod()  # that one call for noise serves
+    r = factors.prod()
+    h = dt / r
+    steps = 2 * r  # that one call for noise serves
     xi = np.empty((steps, kinds, m, width))
     work = np.empty((n_work, max(dim, m), width))
     for b in range(n_blocks):
@@ -60,6 +62,6 @@ def advance(equation, noise, h, observation, span, x, out):
             for k in range(max(first, steps * pair), min(last, steps * (pair + 1))):
                 step(drift, diffusion, params, k * h, h, xi[k - steps * pair], work, x[b])
                 if watched:
-                    observe(k + 1, (k + 1) * h, path, b, x[b], observation)
+                    observe(k + 1, (k + 1) // r * dt, path, b, x[b], observation)
                 if (k + 1) % save_every == 0:
                     out[b, (k + 1) // save_every - first // save_every - 1] = x[b]
