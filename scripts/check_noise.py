@@ -45,7 +45,9 @@ CELLS = int(2 * EDGE * CELLS_PER_UNIT)
 LEAST_EXPECTED = 1000  # counts per bin of the χ² test; a bin is made of whole cells
 POWERS = 8
 UNIFORM_BINS = 2**20
-LEVEL_KEY = 0x9E3779B97F4A7C15  # added to the key by each level of integrate(refine=…)
+# What integrate adds to the key's two words for noise of another kind, and for another level of refine=…
+KIND_KEY = 0xD1B54A32D192ED03
+LEVEL_KEY = 0x9E3779B97F4A7C15
 
 
 # ---- noise: the engine's, and flawed ones; fill(key, path, pair, component, even, odd) ----
@@ -282,8 +284,8 @@ def uniform_rows(seed, draws):
 def relations(seed):
     """Who is compared with whom: (name, other key, shift of path, pair and component)."""
     key = seed_and_key(seed)[1]
-    level = key.copy()
-    level[1:] += np.uint64(LEVEL_KEY)
+    of_another_kind = key + np.array([KIND_KEY, 0], np.uint64)
+    of_first_level = key + np.array([0, LEVEL_KEY], np.uint64)
     yield "the same pair of steps", key, (0, 0, 0)
     for d in (1, 2, 2**8, 2**39):
         yield f"{power(d)} pair{'s' * (d > 1)} of steps on", key, (0, d, 0)
@@ -294,7 +296,8 @@ def relations(seed):
     yield "next path, next pair of steps", key, (1, 1, 0)
     for d in (1, 2, 2**32):
         yield f"{power(d)} seed{'s' * (d > 1)} on", seed_and_key(seed + d)[1], (0, 0, 0)
-    yield "a run and its first refinement", level, (0, 0, 0)
+    yield "noise of another kind", of_another_kind, (0, 0, 0)
+    yield "first level of refinement", of_first_level, (0, 0, 0)
 
 
 def power(n):

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 import zipfile
 
 import numpy as np
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 import dynsim as ds
 from dynsim import observers
+from dynsim._fingerprint import fingerprint
 from dynsim.errors import ArgumentError, DataError
 
 OBSERVERS = (
@@ -51,6 +53,7 @@ import sys
 import numpy as np
 import dynsim as ds
 from dynsim import observers
+from dynsim._fingerprint import fingerprint
 
 def drift(t, x):
     return x[0] - x[0] ** 3
@@ -214,6 +217,54 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, changes, what):
     with pytest.raises(ArgumentError, match=f"of a run with another {what}"):
         run(tmp_path / "run.npz", **changes)
     run(tmp_path / "run.npz")  # and left alone
+
+
+def test_fingerprints_tell_functions_by_all_that_they_refer_to():
+    def digest(source, **names):
+        space = {"np": np, **names}
+        exec(source, space)
+        return fingerprint(space["f"])
+
+    inner = "def f(t, x):\n    return (lambda y: K * y)(x[0])"
+    module = "def f(t, x):\n    return cfg.k * x[0]"
+    for source, values in (
+        ("def f(t, x):\n    return K * x[0]", [{"K": np.int64(1)}, {"K": np.int64(9)}, {"K": 1}, {"K": np.ones(1)}]),
+        (inner, [{"K": 1.0}, {"K": 7.0}]),
+        (module, [{"cfg": types.ModuleType("cfg"), "k": k} for k in (1, 3)]),
+    ):
+        for names in values:
+            if "cfg" in names:
+                names["cfg"].k = names.pop("k")
+        digests = [digest(source, **names) for names in values]
+        assert len(set(digests)) == len(values)
+        assert digests == [digest(source, **names) for names in values]
+    assert digest("def f(*, k=1): return k") != digest("def f(*, k=2): return k")
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.warns(UserWarning, match="was not written: No space left on device"):
+        done = run(tmp_path / "run.npz", t_end=1.0)
+    assert done.complete
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "run.npz").symlink_to(tmp_path / "there" / "run.npz")
+    first = run(tmp_path / "run.npz", t_end=1.0)
+    assert (tmp_path / "run.npz").is_symlink()
+    assert same(first, run(tmp_path / "there" / "run.npz", t_end=1.0))
+
+
+@pytest.mark.parametrize("rng", [np.random.SeedSequence([1, 2, 3]), np.random.SeedSequence(5).spawn(2)[1]])
+def test_any_seed_repeats_a_run_and_resumes_it(tmp_path, rng):
+    first = run(tmp_path / "run.npz", t_end=1.0, rng=rng)
+    assert same(first, run(None, t_end=1.0, rng=first.settings["seed"]))
+    assert same(first, run(tmp_path / "run.npz", t_end=1.0, rng=None))
 
 
 def test_a_damaged_checkpoint_is_refused_or_harmless(tmp_path):

@@ -323,6 +323,33 @@ def test_implicit_euler_solves_its_equation():
     assert ds.integrate(sde, (1.0, 2.0), 4.0, dt=0.5, n_paths=20, rng=3).n_diverged == 20  # the explicit scheme
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e-14])
+def test_implicit_euler_solves_small_equations_as_well(scale):
+    """u' + u' + u'³ = u + ΔW for u = X/scale."""
+    sde = ds.SDE(lambda t, x, p: -p[0] * (x[0] / p[0] + (x[0] / p[0]) ** 3), lambda t, x, p: p[0], params=(scale,))
+    run = ds.integrate(sde, 5 * scale, 3.0, dt=1.0, n_paths=20, rng=0, scheme="implicit-euler")
+    u, dw = run.x[..., 0] / scale, ds.noise_increments(20, 3, dt=1.0, rng=0)[..., 0]
+    np.testing.assert_allclose(2 * u[:, 1:] + u[:, 1:] ** 3, u[:, :-1] + dw, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dt", [1.0, 1.25, 5.0])
+def test_implicit_euler_solves_equations_with_several_solutions(dt):
+    sde = ds.SDE(lambda t, x: x[0] - x[0] ** 3, lambda t, x: 0.5)
+    x = ds.integrate(sde, 0.0, 50 * dt, dt=dt, n_paths=300, rng=0, scheme="implicit-euler").x[..., 0]
+    dw = ds.noise_increments(300, 50, dt=dt, rng=0)[..., 0]
+    after = x[:, 1:]
+    np.testing.assert_allclose(after - dt * (after - after**3), x[:, :-1] + 0.5 * dw, rtol=0, atol=1e-12)
+
+
+def test_implicit_euler_sticks_where_the_drift_jumps_down():
+    """V = |x|: within a step of 0 the solution is 0 itself."""
+    sde = ds.SDE(lambda t, x: -1.0 if x[0] > 0 else 1.0, lambda t, x: 0.3)
+    x = ds.integrate(sde, 0.1, 5.0, dt=0.1, n_paths=100, rng=0, scheme="implicit-euler").x[..., 0]
+    target = x[:, :-1] + 0.3 * ds.noise_increments(100, 50, dt=0.1, rng=0)[..., 0]
+    expected = np.sign(target) * np.maximum(np.abs(target) - 0.1, 0.0)  # soft thresholding
+    np.testing.assert_allclose(x[:, 1:], expected, rtol=0, atol=1e-12)
+
+
 def test_an_implicit_equation_without_a_solution_counts_as_divergence():
     sde = ds.SDE(lambda t, x: 1.0 + x[0] ** 2, lambda t, x: 0.0)
     run = ds.integrate(sde, 0.0, 10.0, dt=1.0, scheme="implicit-euler", rng=0)
@@ -373,6 +400,46 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kind_of_noise_is_found(kind):
     assert KINDS[kind].noise_type == kind
+
+
+def test_the_kind_of_noise_is_looked_for_where_the_paths_are():
+    late = ds.SDE(lambda t, x: 0.0, lambda t, x: x[0] if t > 5 else 1.0)
+    assert late.noise_type == "additive"
+    with pytest.raises(NotApplicable, match="has scalar noise"):
+        ds.integrate(late, 1.0, 6.0, dt=0.1, scheme="sra")
+    ito = ds.SDE(lambda t, x: 0.0, lambda t, x: x[0] if t > 5 else 1.0, stratonovich=True)
+    assert ito.drift(6.0, [2.0]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: ds.SDE(lambda t, x: 0.0, lambda t, x: 1.0, noise_dim=3),
+            "noise_dim is 3, but diffusion returns a number",
+        ),
+        (
+            lambda: ds.SDE(lambda t, x: x[0], lambda t, x: 1.0, params=[5.0]),
+            "params has 1 numbers, but neither function",
+        ),
+        (lambda: ds.SDE(lambda t, x, out: -x[0], lambda t, x: 1.0), "drift has an argument out, .* but it returned"),
+        (lambda: ds.SDE(lambda t, x: np.random.random(), lambda t, x: 1.0), "drift must not draw random numbers"),  # noqa: NPY002
+        (
+            lambda: ds.SDE(
+                lambda t, x: (0.0, 0.0), lambda t, x: ((x[0], 1.0, 1.0), (1.0, 1.0, 1.0)), dim=2, noise="diagonal"
+            ),
+            "noise cannot be 'diagonal'",
+        ),
+        (lambda: ds.SDE(lambda t, x: plain_helper(x), lambda t, x: 1.0), "decorate that with numba.njit"),
+    ],
+)
+def test_contradictions_in_a_definition_are_refused(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
+
+
+def plain_helper(x):
+    return -x[0]
 
 
 def test_the_kind_of_noise_can_be_declared():
