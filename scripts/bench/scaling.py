@@ -78,7 +78,7 @@ def scaling(rounds):
     table("cost against steps", best_costs(by_steps, rounds))
     by_dims = {f"{d} dimensions": (maker(dim=d), 10_000, 1000 // d) for d in (1, 2, 4, 8, 16)}
     table("cost against dimensions, diagonal noise", best_costs(by_dims, rounds), "1 dimensions")
-    by_threads = {f"{t} threads": (maker(threads=t), 100_000, 500) for t in range(1, (os.cpu_count() or 1) + 1)}
+    by_threads = {f"{t} threads": (maker(threads=t), 100_000, 4000) for t in range(1, (os.cpu_count() or 1) + 1)}
     table("cost against threads", best_costs(by_threads, rounds), "1 threads", 2)
     print("\npeak memory of a run with moments and a histogram, 1 000 paths")
     for n_steps in (1000, 10_000, 100_000, 1_000_000):
