@@ -212,8 +212,8 @@ def compare_on_valleys(
 
 def _scheme(problem, method, run, every_step, x0, in_valley, n_cells):
     fraction, stderr = run.fraction(in_valley)
-    low = min(problem.bounds[0], run.x.min())
-    high = max(problem.bounds[1], run.x.max())
+    low = min(problem.bounds[0, 0], run.x.min())
+    high = max(problem.bounds[0, 1], run.x.max())
     margin = _MARGIN * (high - low)
     return ValleyScheme(
         name=method.name,

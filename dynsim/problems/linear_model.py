@@ -23,7 +23,7 @@ class LinearModel(Problem):
     """
 
     def __init__(self, X, y, loss, *, weights, shift, scale, target, intercept):
-        from dynsim._kernels import linear_model as kernels
+        from dynsim._kernels.problems import linear_model as kernels
 
         super().__init__(
             getattr(kernels, f"{loss}_loss"),

@@ -9,6 +9,8 @@ from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike
 from dynsim.sampling import Sampling, Uniform
 
+_DIFFERENCE = 1e-3  # of a scheme of fourth order: its error h⁴ and the rounding 1e-16/h are then both small
+
 
 class Problem:
     """A weighted finite sum of losses, L(θ) = Σ a_n l_n(θ) with a_n > 0, Σ a_n = 1.
@@ -30,24 +32,58 @@ class Problem:
         Known local minima, the global one first.
     kinks : tuple of float
         For dim = 1, where the gradient jumps.
-    bounds : tuple of float or None
-        For dim = 1, an interval worth looking at.
+    kink_planes : ndarray, shape (m, dim + 1)
+        Hyperplanes on which the gradient jumps: a row [a, b] is {θ : a·θ = b}. None at all where it is smooth.
+    bounds : ndarray of shape (dim, 2), or None
+        A box worth looking at.
     slopes : ndarray of shape (n_terms,) or None
         Slope of each term in its own valley, what ``sampling.Balanced`` needs.
+    lipschitz : ndarray of shape (n_terms,) or None
+        Lipschitz constants of the ∇l_n, what ``sampling.Lipschitz`` needs.
+    gradient_bounds : ndarray of shape (n_terms,) or None
+        Bounds of ‖∇l_n(θ)‖ over all θ, what ``sampling.Rejection`` needs.
+    groups : ndarray of int, shape (n_terms,), or None
+        The group of each term, 0, 1, …, what ``sampling.GroupNorm`` draws from.
     """
 
-    minima: np.ndarray | None = None
-    kinks: tuple[float, ...] = ()
-    bounds: tuple[float, float] | None = None
     slopes: np.ndarray | None = None
 
-    def __init__(self, loss, gradient, *, params, weights, dim, name):
-        """Keep the formulas ``loss(theta, n, params)`` and ``gradient(theta, n, params, out)`` and their parameters."""
-        self._loss, self._gradient = loss, gradient
-        self.params = np.ascontiguousarray(params, dtype=np.float64)
+    def __init__(
+        self,
+        loss,
+        gradient,
+        *,
+        params,
+        weights,
+        dim,
+        name,
+        term_hessians=None,
+        minima=None,
+        kinks=(),
+        kink_planes=None,
+        bounds=None,
+        lipschitz=None,
+        gradient_bounds=None,
+        groups=None,
+    ):
+        """Keep the formulas ``loss(theta, n, params)`` and ``gradient(theta, n, params, out)`` and what is known.
+
+        ``term_hessians(theta)`` is vectorized, (..., dim) -> (..., n_terms, dim, dim); without it the Hessians are
+        differences of gradients.
+        """
+        self._loss, self._gradient, self._term_hessians = loss, gradient, term_hessians
+        self.params = np.ascontiguousarray(params, dtype=np.float64).ravel()
         self.weights = np.ascontiguousarray(weights, dtype=np.float64)
         self.weights.flags.writeable = False
         self.n_terms, self.dim, self.name = self.weights.size, dim, name
+        self.minima = None if minima is None else np.asarray(minima, dtype=np.float64).reshape(-1, dim)
+        self.kinks = tuple(float(kink) for kink in kinks)
+        planes = [[1.0, kink] for kink in self.kinks] if kink_planes is None else kink_planes
+        self.kink_planes = np.asarray(planes, dtype=np.float64).reshape(-1, dim + 1)
+        self.bounds = None if bounds is None else np.asarray(bounds, dtype=np.float64).reshape(dim, 2)
+        self.lipschitz = None if lipschitz is None else np.broadcast_to(lipschitz, self.n_terms)
+        self.gradient_bounds = None if gradient_bounds is None else np.broadcast_to(gradient_bounds, self.n_terms)
+        self.groups = None if groups is None else np.asarray(groups, dtype=np.int64)
 
     def __repr__(self):
         return f"<Problem {self.name}: {self.n_terms} terms, dim {self.dim}>"
@@ -123,8 +159,23 @@ class Problem:
         return result.T.reshape(theta.shape)
 
     def term_hessians(self, theta: ArrayLike) -> np.ndarray:
-        """∇²l_n(θ) for all terms: theta (..., dim) -> (..., n_terms, dim, dim)."""
-        raise NotImplementedError
+        """∇²l_n(θ) for all terms: theta (..., dim) -> (..., n_terms, dim, dim).
+
+        By the problem's own formula, or by differences of gradients of the fourth order, to about nine digits.
+        """
+        theta = _check.points("theta", theta, self.dim)
+        if self._term_hessians is not None:
+            return self._term_hessians(theta)
+        columns = []
+        for j in range(self.dim):
+            h = _DIFFERENCE * np.maximum(1.0, np.abs(theta[..., j]))
+            step = np.zeros_like(theta)
+            step[..., j] = h
+            near = self.term_gradients(theta + step) - self.term_gradients(theta - step)
+            far = self.term_gradients(theta + 2 * step) - self.term_gradients(theta - 2 * step)
+            columns.append((8 * near - far) / (12 * h[..., None, None]))
+        result = np.stack(columns, axis=-1)
+        return 0.5 * (result + np.swapaxes(result, -1, -2))
 
     def hessian(self, theta: ArrayLike) -> np.ndarray:
         """∇²L(θ): theta (..., dim) -> (..., dim, dim)."""

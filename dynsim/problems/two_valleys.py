@@ -14,13 +14,22 @@ class TwoValleys(Problem):
     minima: np.ndarray
 
     def __init__(self, a1, eps, k):
-        from dynsim._kernels.two_valleys import gradient, loss
+        from dynsim._kernels.problems.two_valleys import gradient, loss
 
         name = f"two_valleys(a1={a1:g}, eps={eps:g}, K={k:g})"
-        super().__init__(loss, gradient, params=[eps, k], weights=[a1, 1 - a1], dim=1, name=name)
+        super().__init__(
+            loss,
+            gradient,
+            params=[eps, k],
+            weights=[a1, 1 - a1],
+            dim=1,
+            name=name,
+            kinks=(-1.0, 0.0, 1 / k),
+            bounds=(-2.0, 1.0),
+            gradient_bounds=[1.0, k],
+            groups=[0, 1],
+        )
         self.a1, self.eps, self.K = a1, eps, k
-        self.kinks = (-1.0, 0.0, 1 / k)
-        self.bounds = (-2.0, 1.0)
         self.slopes = np.array([1.0, k])
         minima = np.array([[1 / k], [-1.0]])
         self.minima = minima[np.argsort(self.loss(minima), kind="stable")]
@@ -32,7 +41,7 @@ class TwoValleys(Problem):
 
     def limit_fields(self, method):
         """Constant drift and noise in each of the four regions."""
-        from dynsim._kernels.two_valleys_limit import diffusion, drift
+        from dynsim._kernels.problems.two_valleys_limit import diffusion, drift
 
         regions = np.array([[-1.5], [-0.5], [0.5 / self.K], [2 / self.K]])
         noise = method.step_size * self.gradient_covariance(regions, method.sampling)[:, 0, 0]
