@@ -6,22 +6,39 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "INGD",
     "RR",
     "SDE",
     "SGD",
+    "ACClip",
+    "Adam",
+    "CClip",
+    "Clipped",
     "Density",
+    "GClip",
+    "HeavyBall",
     "MarkovChain",
+    "Method",
+    "Nesterov",
+    "Normalized",
     "Problem",
+    "ProjectedGClip",
+    "RMSProp",
+    "StationaryPoints",
     "StepSizeRange",
+    "StochasticINGD",
     "Trajectories",
     "errors",
     "integrate",
     "iterate",
     "markov_chain",
+    "minima",
+    "noise",
     "noise_increments",
     "observers",
     "problems",
     "sampling",
+    "schedules",
     "schemes",
     "sde_limit",
     "sdes",
@@ -31,9 +48,26 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from dynsim import errors, observers, problems, sampling, sdes, theory
+    from dynsim import errors, noise, observers, problems, sampling, schedules, sdes, theory
     from dynsim.chain import iterate
-    from dynsim.methods import RR, SGD
+    from dynsim.landscape import StationaryPoints, minima
+    from dynsim.methods import (
+        INGD,
+        RR,
+        SGD,
+        ACClip,
+        Adam,
+        CClip,
+        Clipped,
+        GClip,
+        HeavyBall,
+        Method,
+        Nesterov,
+        Normalized,
+        ProjectedGClip,
+        RMSProp,
+        StochasticINGD,
+    )
     from dynsim.problems import Problem
     from dynsim.results import Density, StepSizeRange, Trajectories
     from dynsim.sde import SDE, integrate, noise_increments, schemes, sde_limit  # type: ignore[no-redef]
@@ -41,18 +75,23 @@ if TYPE_CHECKING:
     from dynsim.stationary import MarkovChain, markov_chain, stationary_density  # type: ignore[no-redef]
 
 # Where each name lives: imported at its first use, so that `import dynsim` takes no time (PEP 562).
+_METHODS = (
+    *("INGD", "RR", "SGD", "ACClip", "Adam", "CClip", "Clipped", "GClip", "HeavyBall", "Method", "Nesterov"),
+    *("Normalized", "ProjectedGClip", "RMSProp", "StochasticINGD"),
+)
 _HOME = {
-    "RR": "methods",
+    **dict.fromkeys(_METHODS, "methods"),
     "SDE": "sde",
-    "SGD": "methods",
     "Density": "results",
     "MarkovChain": "stationary",
     "Problem": "problems",
+    "StationaryPoints": "landscape",
     "StepSizeRange": "results",
     "Trajectories": "results",
     "integrate": "sde",
     "iterate": "chain",
     "markov_chain": "stationary",
+    "minima": "landscape",
     "noise_increments": "sde",
     "schemes": "sde",
     "sde_limit": "sde",

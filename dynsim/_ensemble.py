@@ -54,6 +54,7 @@ class Plan:
 class Run:
     """What is to be computed: steps of all paths from x0 (n_paths, dim), of which some are kept.
 
+    A block's rows are those of x and, below them, of what else a path remembers, ``memory`` (n_paths, rows) at first.
     ``advance(blocks, first_path, first_step, last_step, save_every, saves, observation)`` is one kernel call on some of
     the blocks; ``label`` stands before the progress bar.
     """
@@ -64,6 +65,7 @@ class Run:
     save_every: int | None
     label: str
     together: int = 2  # so many steps share their noise
+    memory: np.ndarray | None = None
 
     @property
     def every(self):
@@ -139,7 +141,8 @@ class _Paths:
         )
         self.run, self.plan, self.observation = run, plan, observation
         self.step = 0
-        self.blocks = _to_blocks(run.x0, plan.width)
+        self.dim = dim
+        self.blocks = _to_blocks(run.x0 if run.memory is None else np.hstack([run.x0, run.memory]), plan.width)
         n_blocks = self.blocks.shape[0]
         n_groups = min(n_blocks, plan.threads if plan.threads == 1 else _GROUPS_PER_THREAD * plan.threads)
         self.groups = [slice(part[0], part[-1] + 1) for part in np.array_split(np.arange(n_blocks), n_groups)]
@@ -151,10 +154,11 @@ class _Paths:
     def advance(self, n_steps, pool):
         """Some steps on, at most n_steps and those whose saved states may be buffered, on the threads of the pool."""
         run, first, every = self.run, self.step, self.run.every
-        most = max(1, _SAVES_PER_CHUNK // self.blocks.size) * every
+        n_blocks, _, width = self.blocks.shape
+        most = max(1, _SAVES_PER_CHUNK // (n_blocks * self.dim * width)) * every
         last = min(first + min(n_steps, most), run.n_steps)
         before = self.blocks.copy()
-        saves = np.empty((self.blocks.shape[0], last // every - first // every, *self.blocks.shape[1:]))
+        saves = np.empty((n_blocks, last // every - first // every, self.dim, width))
 
         def work(number):
             part = self.groups[number]
@@ -164,7 +168,7 @@ class _Paths:
         list(pool.map(work, range(len(self.groups))))
         if saves.shape[1]:
             self.kept[:, first // every + 1 : last // every + 1] = _to_paths(saves, self.kept.shape[0])
-        _find_divergence(run.advance, before, self.blocks, self.diverged, first, last, self.observation.nothing())
+        _find_divergence(run, before, self.blocks, self.diverged, first, last, self.observation.nothing())
         self.step = last
 
     def arrays(self):
@@ -191,7 +195,7 @@ class _Paths:
         """The states that were to be kept, as far as the run has come, and the last one."""
         n_paths = self.kept.shape[0]
         steps = saved_steps(self.step, self.run.save_every)
-        self.kept[:, steps.size - 1] = _to_paths(self.blocks[:, None], n_paths)[:, 0]
+        self.kept[:, steps.size - 1] = _to_paths(self.blocks[:, None], n_paths)[:, 0, : self.dim]
         return Outcome(self.kept[:, : steps.size], steps, self.diverged.reshape(-1)[:n_paths])
 
 
@@ -254,19 +258,19 @@ def _to_paths(saves, n_paths):
     return saves.transpose(0, 3, 1, 2).reshape(n_blocks * width, n_saved, dim)[:n_paths]
 
 
-def _find_divergence(advance, before, after, diverged, first, last, nothing):
+def _find_divergence(run, before, after, diverged, first, last, nothing):
     """Note the step at which a lane left the ball in this chunk, by running its block again with every step saved."""
+    dim, width = run.x0.shape[1], before.shape[2]
     with np.errstate(invalid="ignore"):
-        outside = ~(np.abs(after).max(axis=1) <= DIVERGED)
+        outside = ~(np.abs(after[:, :dim]).max(axis=1) <= DIVERGED)
     fresh = outside & (diverged < 0)
-    dim, width = before.shape[1:]
     piece = max(1, _SAVES_PER_CHUNK // (dim * width))
     for b in np.flatnonzero(fresh.any(axis=1)):
         block = before[b : b + 1].copy()
         for start in range(first, last, piece):
             stop = min(start + piece, last)
             saves = np.empty((1, stop - start, dim, width))
-            advance(block, b * width, start, stop, 1, saves, nothing)
+            run.advance(block, b * width, start, stop, 1, saves, nothing)
             with np.errstate(invalid="ignore"):
                 out = ~(np.abs(saves[0]).max(axis=1) <= DIVERGED)  # (steps, width)
             found = fresh[b] & (diverged[b] < 0) & out.any(axis=0)

@@ -10,16 +10,19 @@ from dynsim._ensemble import Plan, Run, run_ensemble
 from dynsim._fingerprint import fingerprint
 from dynsim._observation import Observation, named_observers
 from dynsim._typing import ArrayLike, Observe, Seed
-from dynsim.methods import SGD
+from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.methods import Method
 from dynsim.problems import Problem
 from dynsim.results import Trajectories
+from dynsim.sampling import Custom
 
-_PROPORTIONS = 256  # rows of a block that those of many terms count for: only their sums over tiles are kept
+_MOST_ROWS = 256  # rows of a block that scratch counts for at most: not all of it is in use at once
+_MOST_STARTS = 1000  # points at which the loss is looked at before a run
 
 
 def iterate(
     problem: Problem,
-    method: SGD,
+    method: Method,
     x0: ArrayLike,
     *,
     n_steps: int,
@@ -43,7 +46,7 @@ def iterate(
     Parameters
     ----------
     problem : Problem
-    method : SGD
+    method : Method
     x0 : array_like
         Start: a scalar, (dim,) or (n_paths, dim).
     n_steps : int
@@ -91,17 +94,17 @@ def iterate(
     (3, 101, 1)
     """
     _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
-    _check.instance("method", method, SGD, "a method, such as SGD(step_size=0.04)")
+    _check.instance("method", method, Method, "a method, such as SGD(step_size=0.04)")
     n_steps, n_paths = _check.count("n_steps", n_steps), _check.count("n_paths", n_paths)
     if save_every is not None:
         save_every = _check.count("save_every", save_every)
     start = _check.start("x0", x0, n_paths, problem.dim)
+    _check_fit(problem, method, start, n_steps)
     store = Checkpoint(checkpoint, checkpoint_seconds)
     seed, key = store.seed_and_key(rng)
-    proportions = method.sampling.proportions(problem)
-    rows = problem.dim if proportions is not None else max(problem.dim, min(problem.n_terms, _PROPORTIONS))
+    chain = _Chain(problem, method, key)
     plan = Plan.make(
-        n_paths, rows, threads=threads, block_width=block_width, chunk_steps=chunk_steps, progress=progress
+        n_paths, chain.rows, threads=threads, block_width=block_width, chunk_steps=chunk_steps, progress=progress
     )
     observers = named_observers(observe)
     observation = Observation(observers, dim=problem.dim, n_paths=n_paths, n_steps=n_steps)
@@ -118,8 +121,9 @@ def iterate(
         "x0": fingerprint(start),
         "observe": fingerprint(observers),
     }
-    run = Run(_chain(problem, method, proportions, key), start, n_steps, save_every, method.name)
+    run = Run(chain.advance, start, n_steps, save_every, method.name, memory=chain.memory(start))
     outcome = run_ensemble(run, plan, observation, store, settings | contents)
+    chain.raise_broken_promises()
     diverged = np.where(outcome.diverged < 0, np.inf, outcome.diverged)
     return Trajectories(
         outcome.x,
@@ -131,28 +135,72 @@ def iterate(
     )
 
 
-def _chain(problem, method, proportions, key):
-    from dynsim._kernels.chain import addresses, advance_chain
-    from dynsim._kernels.fields import no_proportions
-    from dynsim._kernels.span import BY_FIELD, EQUAL, FIXED
-
-    by_field = proportions is None
-    field = method.sampling.proportions_field(problem) if by_field else no_proportions
-    table = _draw_table(problem.weights, problem.weights if by_field else proportions)
-    draw = BY_FIELD if by_field else EQUAL if np.ptp(proportions) == 0 else FIXED
-    chain = (addresses(problem.gradients_field, field), problem.params, table)
-
-    def advance(blocks, first_path, first, last, save_every, saves, observation):
-        span = np.array([first_path, first, last, save_every, draw])
-        advance_chain(chain, key, np.full(last - first, method.step_size), observation, span, blocks, saves)
-
-    return advance
+def _check_fit(problem, method, start, n_steps):
+    """Refuse what would go wrong in the run: the method on this problem, its schedules, the loss where it starts."""
+    method.check(problem)
+    method.check_schedules(n_steps)
+    points = np.unique(start[:_MOST_STARTS], axis=0)
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(problem.loss(points))
+    if not finite.all():
+        raise ArgumentError(f"x0 must be where the loss is finite, it is not at {points[~finite][0].tolist()}")
+    if isinstance(method.sampling, Custom):
+        method.sampling.check_at(problem, points)
 
 
-def _draw_table(weights, proportions):
-    """Rows WEIGHTS, REWEIGHTING, CUMULATIVE and GUIDE of the kernels' table for fixed proportions."""
-    n = weights.size
-    cumulative = np.cumsum(proportions)
-    cumulative[-1] = 1.0
-    guide = np.searchsorted(cumulative, np.arange(n) / n, side="right")
-    return np.stack([weights, weights / proportions, cumulative, guide.astype(np.float64)])
+class _Chain:
+    """A method on a problem as the kernel is told of it."""
+
+    def __init__(self, problem, method, key):
+        from dynsim._kernels import chain as kernels
+        from dynsim._kernels.estimators.common import problem_addresses
+        from dynsim._kernels.fields import no_noise
+
+        self.method, self.key, self.estimator = method, key, method.estimator(problem)
+        self.update, noise = method.update(problem), method.noise
+        fields = (problem.losses_field, problem.gradients_field, self.estimator.proportions)
+        self.fields = (*fields, self.estimator.kernel, self.update.kernel)  # kept alive
+        n_uniforms = self.estimator.n_uniforms + self.update.n_uniforms
+        self.n_memory = self.update.memory(np.zeros((1, problem.dim))).shape[1]
+        layout = np.zeros(7, dtype=np.int64)
+        layout[kernels.DIM], layout[kernels.QUERY] = problem.dim, self.update.query
+        layout[kernels.MEMORY] = problem.dim + self.n_memory
+        layout[kernels.DRAWN], layout[kernels.UNIFORMS] = self.estimator.n_uniforms, n_uniforms
+        layout[kernels.WORK], layout[kernels.NOISY] = self.estimator.n_work, noise is not None
+        noise_kernel, noise_params = (
+            (no_noise, np.zeros(0)) if noise is None else (noise.kernel, noise.params(problem.dim))
+        )
+        addresses = kernels.addresses(self.estimator.kernel, noise_kernel, self.update.kernel)
+        self.kernel = kernels.advance_chain
+        self.problem = (problem_addresses(*fields), problem.params, problem.weights.copy())  # Numba wants it writeable
+        self.sampling = (self.estimator.integers, self.estimator.numbers, self.estimator.table)
+        self.layout = (addresses, layout, noise_params, self.update.params)
+        state = problem.dim + self.n_memory + self.estimator.memory.size
+        self.rows = state + min(2 * n_uniforms + self.estimator.n_work, _MOST_ROWS)
+
+    def memory(self, start):
+        """What the rows of the state below θ begin with, (n_paths, rows)."""
+        own = self.update.memory(start)
+        return np.hstack([own, np.tile(self.estimator.memory, (start.shape[0], 1))])
+
+    def advance(self, blocks, first_path, first, last, save_every, saves, observation):
+        span = np.array([first_path, first, last, save_every])
+        rates = self.method.rates(first, last)
+        self.kernel(self.problem, self.sampling, self.layout, self.key, rates, observation, span, (blocks, saves))
+
+    def raise_broken_promises(self):
+        """Raise if a gradient was larger than the bound that draws were made by, or none could be drawn."""
+        from dynsim._kernels.estimators.rejection import BROKEN, EXHAUSTED, rejection
+
+        if self.estimator.kernel is not rejection:
+            return
+        if self.estimator.integers[BROKEN]:
+            raise NotApplicable(
+                f"{self.method.sampling!r}: a gradient was larger than its bound in {self.estimator.integers[BROKEN]} "
+                "draws, so the draws are not by gradient norm; give larger bounds"
+            )
+        if self.estimator.integers[EXHAUSTED]:
+            raise NotApplicable(
+                f"{self.method.sampling!r}: {self.estimator.integers[EXHAUSTED]} draws found no term with a gradient: "
+                "the bounds are too far above the gradients; give tighter ones, or weight='exact'"
+            )

@@ -10,11 +10,13 @@ import functools
 import numpy as np
 from numba import types
 
-from dynsim._kernels.jit import BLOCK, FLOAT, INT, INTS, VECTOR, column, kernel, kernel_of, widest_vectors
+from dynsim._kernels.jit import BLOCK, FLOAT, INT, INTS, KEY, VECTOR, column, kernel, kernel_of, widest_vectors
 
 LOSSES = (BLOCK, VECTOR, INTS, VECTOR)  # x (d, W), params, term (W,), out (W,)
 GRADIENTS = (BLOCK, VECTOR, INTS, BLOCK)  # x (d, W), params, term (W,), out (d, W)
 PROPORTIONS = (BLOCK, VECTOR, VECTOR, INT, BLOCK)  # x (d, W), params, weights (n,), first term, out (terms, W)
+# key, first path, pair of steps, first component, params, noise of the even step (d, W), of the odd one (d, W)
+NOISE = (KEY, INT, INT, INT, VECTOR, BLOCK, BLOCK)
 DRIFT = (FLOAT, BLOCK, VECTOR, BLOCK)  # t, x (d, W), params, out (d, W)
 DIFFUSION = (FLOAT, BLOCK, BLOCK, VECTOR, BLOCK)  # t, x (d, W), dw (m, W), params, out (d, W) += σ dw
 
@@ -70,3 +72,8 @@ def gradient_norms_field(gradient, cache=True):
 @kernel(types.void(*PROPORTIONS))
 def no_proportions(x, params, weights, first, out):
     """What a kernel is given where the proportions do not depend on x: never called."""
+
+
+@kernel(types.void(*NOISE))
+def no_noise(key, path, pair, first, params, even, odd):
+    """What a kernel is given where there is no noise: never called."""

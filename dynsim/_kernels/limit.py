@@ -1,6 +1,6 @@
 """The Itô limit dΘ = −∇L dt + √η Σ(Θ)^½ dW of a reweighted SGD chain, AY (3.4) and (3.6), as block fields.
 
-params: [η, n, by_norm, a_1 … a_n, f_1 … f_n, the problem's own]; by_norm = 1 draws by gradient norm and ignores f.
+params: [η, n, t, a_1 … a_n, f_1 … f_n, the problem's own]; terms are drawn by t p^GN + (1−t) f.
 """
 
 import functools
@@ -50,7 +50,7 @@ def limit_diffusion(gradient, cache=True):
         dim, width = x.shape
         sqrt_eta = np.sqrt(params[0])
         n_terms = np.int64(params[1])
-        by_norm = params[2] != 0.0
+        share = params[2]
         own = params[HEADER + 2 * n_terms :]
         g = np.empty((dim, width))
         mean = np.zeros((dim, width))
@@ -79,7 +79,8 @@ def limit_diffusion(gradient, cache=True):
                 for i in range(width):
                     norm[i] += g[j, i] * g[j, i]
             for i in range(width):  # norm becomes p_n
-                norm[i] = a * np.sqrt(norm[i]) / total[i] if by_norm else f
+                factor = share * a / total[i] if total[i] > 0.0 else 0.0
+                norm[i] = factor * np.sqrt(norm[i]) + (1.0 - share) * f
             for j in range(dim):
                 for i in range(width):
                     g[j, i] = a / norm[i] * g[j, i] - mean[j, i] if norm[i] > 0.0 else 0.0

@@ -1,10 +1,6 @@
-"""Which term of the sum is drawn at a step, and how its gradient is reweighted so that the step stays unbiased.
+"""What all sampling schemes have in common."""
 
-A scheme draws term n with probability p_n(θ) and multiplies its gradient by a_n/p_n, a_n being the term's weight in
-L(θ) = Σ a_n l_n(θ). Whatever p, the expected step is the full gradient.
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,17 +12,60 @@ from dynsim.errors import ArgumentError, NotApplicable
 if TYPE_CHECKING:
     from dynsim.problems import Problem
 
+UNIT = 1e-9  # probabilities that sum to 1 within this are meant to
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """How kernels draw a batch: a compiled estimator, the field of its proportions, and what both are given.
+
+    ``integers`` (batch size first), ``numbers`` and ``table`` (rows, n_terms) are the estimator's own; ``memory`` is
+    what a path's rows of memory begin with; then how many uniforms it takes in a step, and how many rows of scratch.
+    """
+
+    kernel: object
+    proportions: object
+    integers: np.ndarray
+    numbers: np.ndarray
+    table: np.ndarray
+    memory: np.ndarray
+    n_uniforms: int
+    n_work: int
+
+    @classmethod
+    def make(cls, kernel, batch_size, *, proportions=None, integers=(), numbers=(), table, memory=(), uniforms, work):
+        """Fill in the types."""
+        from dynsim._kernels.fields import no_proportions
+
+        return cls(
+            kernel,
+            no_proportions if proportions is None else proportions,
+            np.array([batch_size, *integers], dtype=np.int64),
+            np.array(numbers, dtype=np.float64),
+            np.array(table, dtype=np.float64, order="C"),
+            np.array(memory, dtype=np.float64),
+            uniforms,
+            work,
+        )
+
 
 class Sampling:
-    """Base of the sampling schemes."""
+    """Base of the sampling schemes.
+
+    Attributes
+    ----------
+    independent : bool
+        Whether each draw is one term with probabilities p_n(θ) and weight a_n/p_n, whatever was drawn before.
+    norm_share : float or None
+        t where p = t p^GN + (1−t) a.
+    """
+
+    independent = True
+    norm_share: float | None = None
 
     def proportions(self, problem: "Problem") -> np.ndarray | None:
-        """The fixed probabilities f_n, shape (n_terms,), or None where they depend on θ."""
-        raise NotImplementedError
-
-    def proportions_field(self, problem):
-        """Block field of numbers proportional to p_n(θ), for kernels, where :meth:`proportions` is None."""
-        raise NotImplementedError
+        """The fixed probabilities p_n of independent draws, shape (n_terms,), or None where they depend on θ."""
+        return None
 
     def probabilities(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
         """Probability p_n(θ) of drawing each term.
@@ -41,93 +80,68 @@ class Sampling:
         ndarray, shape (..., n_terms)
         """
         theta = _check.points("theta", theta, problem.dim)
-        f = self.proportions(problem)
-        if f is None:
-            raise NotImplementedError
-        return np.broadcast_to(f, (*theta.shape[:-1], problem.n_terms)).copy()
+        p = self.proportions(problem)
+        if p is None:
+            raise NotApplicable(f"{self.name} has no probabilities p_n(θ) in closed form")
+        return np.broadcast_to(p, (*theta.shape[:-1], problem.n_terms)).copy()
 
     def reweighting(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
         """Factor a_n/p_n(θ) on the gradient of a drawn term, shape (..., n_terms); 0 for one that is never drawn."""
         p = self.probabilities(problem, theta)
         return np.divide(problem.weights, p, out=np.zeros_like(p), where=p > 0)
 
+    def second_moment(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
+        """E[G Gᵀ] of the estimate G of ∇L(θ) from one draw: theta (..., dim) -> (..., dim, dim)."""
+        g = problem.term_gradients(theta)
+        return np.einsum("...n,...nj,...nk->...jk", problem.weights * self.reweighting(problem, theta), g, g)
 
-@dataclass(frozen=True)
-class Uniform(Sampling):
-    """Plain SGD, AY (3.2): a term is drawn as often as it stands in the sum, p_n = a_n, and not reweighted.
+    def covariance(self, problem: "Problem", theta: ArrayLike, batch_size: int = 1) -> np.ndarray:
+        """Covariance of the estimate of ∇L(θ) from one batch: theta (..., dim) -> (..., dim, dim)."""
+        g = problem.gradient(theta)
+        return (self.second_moment(problem, theta) - g[..., :, None] * g[..., None, :]) / batch_size
 
-    With equal weights that is the uniform distribution 1/n; with weights it is uniform over the samples that the
-    groups stand for, AY (2.1).
-    """
+    def check(self, problem: "Problem", batch_size: int) -> None:
+        """Raise if the scheme does not fit the problem or cannot draw such a batch."""
 
-    def proportions(self, problem: "Problem") -> np.ndarray:
-        """The weights a_n."""
-        return problem.weights
+    def estimator(self, problem: "Problem", batch_size: int) -> Estimator:
+        """How kernels draw a batch."""
+        from dynsim._kernels.estimators.independent import equal, fixed
 
+        p = self.proportions(problem)
+        assert p is not None
+        kernel = equal if np.ptp(p) == 0 else fixed
+        table = draw_table(problem.weights, p)
+        return Estimator.make(kernel, batch_size, table=table, uniforms=batch_size, work=problem.dim + 1)
 
-@dataclass(frozen=True)
-class GradientNorm(Sampling):
-    """Resampling and reweighting, AY (3.5): p_n(θ) = a_n‖∇l_n(θ)‖ / C(θ), reweighted by C(θ)/‖∇l_n(θ)‖.
+    @property
+    def name(self) -> str:
+        """Short name for tables and legends."""
+        return type(self).__name__
 
-    C(θ) = Σ a_n‖∇l_n(θ)‖. A term without gradient is never drawn; where no term has one, no step is made.
-    """
-
-    def proportions(self, problem: "Problem") -> None:
-        """None: they depend on θ."""
-        return None
-
-    def proportions_field(self, problem):
-        """The problem's field of a_n‖∇l_n(θ)‖."""
-        return problem.gradient_norms_field
-
-    def probabilities(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
-        """p_n(θ), shape (..., n_terms); the weights a_n where all gradients vanish."""
-        p = problem.weights * np.linalg.norm(problem.term_gradients(theta), axis=-1)
-        total = p.sum(axis=-1, keepdims=True)
-        return np.where(total > 0, p / np.where(total > 0, total, 1.0), problem.weights)
+    def __repr__(self):
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        given = ", ".join(f"{name}={_short(value)}" for name, value in values.items() if value is not None)
+        return f"{type(self).__name__}({given})"
 
 
-@dataclass(frozen=True)
-class Proportions(Sampling):
-    """Fixed proportions f_n, AY (2.2): term n with probability f_n, reweighted by a_n/f_n.
-
-    Parameters
-    ----------
-    f : sequence of float
-        One positive number for each term; they are normalized to sum 1 if they do so to 1e-9, else refused.
-    """
-
-    f: tuple[float, ...]
-
-    def __init__(self, f: ArrayLike):
-        values = _check.array("f", f, ndim=1)
-        if not (values > 0).all():
-            raise ArgumentError(f"f must be positive, got {values.min():g}: a term that is never drawn biases the step")
-        if abs(values.sum() - 1) > 1e-9:
-            raise ArgumentError(f"f must sum to 1, got {values.sum():.12g}")
-        object.__setattr__(self, "f", tuple((values / values.sum()).tolist()))
-
-    def proportions(self, problem: "Problem") -> np.ndarray:
-        """f, checked against the problem's number of terms."""
-        if len(self.f) != problem.n_terms:
-            raise ArgumentError(f"f has {len(self.f)} proportions, but {problem.name} has {problem.n_terms} terms")
-        return np.array(self.f)
+def _short(value):
+    if isinstance(value, tuple) and len(value) > 6:
+        return f"<{len(value)} numbers>"
+    return getattr(value, "__name__", repr(value))
 
 
-@dataclass(frozen=True)
-class Balanced(Sampling):
-    """AY §2.1's fixed proportions f_n ∝ a_n K_n, K_n the slope of term n in its own valley.
+def draw_table(weights, proportions):
+    """Rows WEIGHTS, REWEIGHTING, CUMULATIVE and GUIDE of the kernels' table for fixed proportions."""
+    n = weights.size
+    cumulative = np.cumsum(proportions)
+    cumulative[-1] = 1.0
+    guide = np.searchsorted(cumulative, np.arange(n) / n, side="right")
+    return np.stack([weights, weights / proportions, cumulative, guide.astype(np.float64)])
 
-    They give the gradient the same variance at both minima as ε → 0, and weights a_n/f_n ∝ 1/K_n: each group is
-    reweighted by the reciprocal of its Lipschitz constant.
-    """
 
-    def proportions(self, problem: "Problem") -> np.ndarray:
-        """f_n = a_n K_n / Σ a_m K_m."""
-        if problem.slopes is None:
-            raise NotApplicable(
-                f"Balanced needs the slope of each term in its valley, which {problem.name} does not have; "
-                "give the proportions yourself: Proportions(f)"
-            )
-        f = problem.weights * problem.slopes
-        return f / f.sum()
+def share(name, value):
+    """A float in [0, 1]."""
+    value = _check.real(name, value)
+    if not 0 <= value <= 1:
+        raise ArgumentError(f"{name} must lie between 0 and 1, got {value:g}")
+    return value

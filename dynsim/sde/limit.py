@@ -1,12 +1,13 @@
 """The SDE that a chain follows for small step sizes."""
 
 from dynsim import _check
-from dynsim.methods import SGD
+from dynsim.methods import Method
+from dynsim.methods.base import plain_sgd
 from dynsim.problems import Problem
 from dynsim.sde.model import SDE
 
 
-def sde_limit(problem: Problem, method: SGD) -> SDE:
+def sde_limit(problem: Problem, method: Method) -> SDE:
     """The Itô SDE dΘ = −∇L(Θ) dt + √η Σ(Θ)^½ dW that a chain with step size η follows, t = η k.
 
     Σ is the covariance of the drawn, reweighted gradient: AY (3.4) for ``SGD``, AY (3.6) for ``RR``, AY §2.1 for
@@ -17,7 +18,7 @@ def sde_limit(problem: Problem, method: SGD) -> SDE:
     Parameters
     ----------
     problem : Problem
-    method : SGD
+    method : Method
 
     Returns
     -------
@@ -32,7 +33,7 @@ def sde_limit(problem: Problem, method: SGD) -> SDE:
     ([2.96], [[0.249696]])
     """
     _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
-    _check.instance("method", method, SGD, "a method, such as SGD(step_size=0.04)")
+    plain_sgd("sde_limit", method, independent=False)
     drift, diffusion, params = problem.limit_fields(method)
     return SDE._from_fields(
         drift,

@@ -5,16 +5,18 @@ import numpy as np
 from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import NotApplicable
-from dynsim.methods import SGD
+from dynsim.methods import Method
+from dynsim.methods.base import plain_sgd
 from dynsim.problems import LinearModel, Problem
 from dynsim.problems.two_valleys import TwoValleys
 from dynsim.results import StepSizeRange
+from dynsim.sampling import GradientNorm
 from dynsim.stability.one_step import critical_for_fixed, critical_for_gradient_norm
 
 CRITERIA = ("one-step",)
 
 
-def step_size_range(problem: Problem, method: SGD, *, at: ArrayLike, criterion: str = "one-step") -> StepSizeRange:
+def step_size_range(problem: Problem, method: Method, *, at: ArrayLike, criterion: str = "one-step") -> StepSizeRange:
     """The step sizes for which a scheme holds on to a minimum θ*.
 
     ``criterion="one-step"``: the expected squared distance to θ* does not grow in one step, whatever the direction.
@@ -36,7 +38,7 @@ def step_size_range(problem: Problem, method: SGD, *, at: ArrayLike, criterion: 
     ----------
     problem : Problem
         ``linear_model(...)`` or ``two_valleys(...)``.
-    method : SGD
+    method : Method
         Its own step size plays no part.
     at : array_like, shape (dim,)
         The minimum θ*.
@@ -59,7 +61,7 @@ def step_size_range(problem: Problem, method: SGD, *, at: ArrayLike, criterion: 
     0.04
     """
     _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
-    _check.instance("method", method, SGD, "a method, such as SGD(step_size=0.04)")
+    plain_sgd("step_size_range", method)
     _check.choice("criterion", criterion, CRITERIA)
     minimum = _check.start("at", at, 1, problem.dim)[0]
     if isinstance(problem, TwoValleys):
@@ -74,6 +76,8 @@ def _linear_model(problem, method, at):
     if proportions is not None:
         lower, direction, rank = critical_for_fixed(problem.X, problem.weights, proportions)
         upper = lower
+    elif not isinstance(method.sampling, GradientNorm):
+        raise NotApplicable(f"criterion 'one-step' is for fixed proportions and GradientNorm, got {method.sampling!r}")
     else:
         lower, upper, direction, rank = critical_for_gradient_norm(problem.X, problem.weights)
     details = {

@@ -9,7 +9,8 @@ from scipy.sparse.csgraph import connected_components
 from dynsim import _check
 from dynsim._typing import ArrayLike, Region
 from dynsim.errors import ArgumentError, NotALattice
-from dynsim.methods import SGD
+from dynsim.methods import Method
+from dynsim.methods.base import plain_sgd
 from dynsim.problems import Problem
 from dynsim.results import Density
 from dynsim.stationary.elimination import log_mean_time_to_leave, log_stationary
@@ -183,7 +184,7 @@ class MarkovChain:
         return f"MarkovChain({self.label}: {self.states.shape[0]} states)"
 
 
-def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: int = 5000) -> MarkovChain:
+def markov_chain(problem: Problem, method: Method, *, x0: ArrayLike, max_states: int = 5000) -> MarkovChain:
     """A stochastic optimization method as a finite Markov chain, where the states it can reach from x0 are finite.
 
     That is so when the reweighted gradients take finitely many, commensurable values, as for AY §2.1. The chain lives
@@ -194,7 +195,7 @@ def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: in
     Parameters
     ----------
     problem : Problem
-    method : SGD
+    method : Method
     x0 : array_like
         Start: a scalar or (dim,).
     max_states : int, optional
@@ -218,7 +219,7 @@ def markov_chain(problem: Problem, method: SGD, *, x0: ArrayLike, max_states: in
     (360, 1)
     """
     _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
-    _check.instance("method", method, SGD, "a method, such as SGD(step_size=0.04)")
+    plain_sgd("markov_chain", method)
     max_states = _check.count("max_states", max_states)
     start = _check.start("x0", x0, 1, problem.dim)
     name = f"{method.name} on {problem.name} from x0 = {start[0].tolist()}"

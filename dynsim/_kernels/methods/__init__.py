@@ -1,0 +1,1 @@
+"""Update rules, what a method makes of an estimated gradient; blocks of paths with the lanes innermost."""
