@@ -28,16 +28,20 @@ __all__ = [
     "StepSizeRange",
     "StochasticINGD",
     "Trajectories",
+    "check_gradient",
+    "convergence_speed",
     "errors",
     "integrate",
     "iterate",
     "markov_chain",
+    "methods",
     "minima",
     "noise",
     "noise_increments",
     "observers",
     "problems",
     "sampling",
+    "sampling_quality",
     "schedules",
     "schemes",
     "sde_limit",
@@ -48,7 +52,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from dynsim import errors, noise, observers, problems, sampling, schedules, sdes, theory
+    from dynsim import errors, methods, noise, observers, problems, sampling, schedules, sdes, theory
     from dynsim.chain import iterate
     from dynsim.landscape import StationaryPoints, minima
     from dynsim.methods import (
@@ -68,11 +72,13 @@ if TYPE_CHECKING:
         RMSProp,
         StochasticINGD,
     )
-    from dynsim.problems import Problem
+    from dynsim.problems import Problem, check_gradient
     from dynsim.results import Density, StepSizeRange, Trajectories
+    from dynsim.sampling import sampling_quality
     from dynsim.sde import SDE, integrate, noise_increments, schemes, sde_limit  # type: ignore[no-redef]
     from dynsim.stability import step_size_range
     from dynsim.stationary import MarkovChain, markov_chain, stationary_density  # type: ignore[no-redef]
+    from dynsim.theory import convergence_speed
 
 # Where each name lives: imported at its first use, so that `import dynsim` takes no time (PEP 562).
 _METHODS = (
@@ -88,11 +94,14 @@ _HOME = {
     "StationaryPoints": "landscape",
     "StepSizeRange": "results",
     "Trajectories": "results",
+    "check_gradient": "problems",
+    "convergence_speed": "theory",
     "integrate": "sde",
     "iterate": "chain",
     "markov_chain": "stationary",
     "minima": "landscape",
     "noise_increments": "sde",
+    "sampling_quality": "sampling",
     "schemes": "sde",
     "sde_limit": "sde",
     "stationary_density": "stationary",

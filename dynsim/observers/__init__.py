@@ -17,12 +17,16 @@ from dynsim.observers.base import Observer
 from dynsim.observers.functions import Average, BatchMeans, Custom, FirstPassage, Visits
 from dynsim.observers.histograms import Histogram, Histogram2D
 from dynsim.observers.moments import Extremes, Moments
+from dynsim.observers.problems import AverageOf, ExtremesOf, FirstBelow
 
 __all__ = [
     "Average",
+    "AverageOf",
     "BatchMeans",
     "Custom",
     "Extremes",
+    "ExtremesOf",
+    "FirstBelow",
     "FirstPassage",
     "Histogram",
     "Histogram2D",

@@ -1,5 +1,6 @@
 """The problem L(θ) = Σ a_n l_n(θ)."""
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from dynsim import _check
 from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike
+from dynsim.errors import NotApplicable
 from dynsim.sampling import Sampling, Uniform
 
 _DIFFERENCE = 1e-3  # of a scheme of fourth order: its error h⁴ and the rounding 1e-16/h are then both small
@@ -88,6 +90,125 @@ class Problem:
     def __repr__(self):
         return f"<Problem {self.name}: {self.n_terms} terms, dim {self.dim}>"
 
+    @classmethod
+    def from_terms(
+        cls,
+        loss: Callable,
+        gradient: Callable | None = None,
+        *,
+        n_terms: int,
+        dim: int,
+        params: ArrayLike = (),
+        weights: ArrayLike | None = None,
+        name: str | None = None,
+        hessian: Callable | None = None,
+        minima: ArrayLike | None = None,
+        kinks: ArrayLike = (),
+        bounds: ArrayLike | None = None,
+        check: bool = True,
+    ) -> "Problem":
+        """A problem of your own losses, L(θ) = Σ a_n l_n(θ): plain Python functions of one θ and one term.
+
+        They are compiled, and their ``math`` and NumPy functions become SIMD code where that is possible. Functions
+        that yours call must be compiled already: decorate them with ``numba.njit``. Globals keep the values that
+        they have at the time of definition.
+
+        Parameters
+        ----------
+        loss : callable
+            ``loss(theta, n, params) -> float``: l_n(θ) for θ of length ``dim`` and the term n = 0 … n_terms − 1. The
+            argument ``params`` may be left out.
+        gradient : callable, optional
+            ``gradient(theta, n, params, out)`` that assigns ∇l_n(θ) to ``out`` (dim,). Without it the gradient is
+            derived from ``loss`` by dual numbers, exact to rounding, at the cost of ``dim`` evaluations; at a kink of
+            abs, min or max it is the derivative from the left.
+        n_terms, dim : int
+            Number of terms; dimension of θ.
+        params : array_like, shape (k,) or (m, k), optional
+            Numbers or rows of data that the functions get as an array of this shape.
+        weights : array_like, shape (n_terms,), optional
+            Weights a_n > 0, normalized to sum 1; 1/n_terms by default.
+        name : str, optional
+        hessian : callable, optional
+            ``hessian(theta, n, params, out)`` that assigns ∇²l_n(θ) to ``out`` (dim, dim). Without it Hessians are
+            differences of gradients.
+        minima, kinks, bounds : optional
+            What is known; see the attributes.
+        check : bool, optional
+            Compare the gradient with differences of the loss, see :func:`dynsim.problems.check_gradient`.
+
+        Raises
+        ------
+        ArgumentError
+            If a function takes other arguments, fails for the first or the last term, returns no number, leaves a
+            part of ``out`` unset, or does not compile; or if the gradient does not fit the loss.
+
+        Examples
+        --------
+        >>> import dynsim as ds, numpy as np
+        >>> data = np.array([[1.0, 2.0], [2.0, 3.0], [3.0, 5.0]])
+        >>> def loss(theta, n, params):
+        ...     return abs(theta[0] * params[n, 0] - params[n, 1]) ** 1.5
+        >>> problem = ds.Problem.from_terms(loss, n_terms=3, dim=1, params=data)
+        >>> problem.term_gradients([1.0])[:, 0].tolist()
+        [-1.5, -3.0, -6.363961030678928]
+        """
+        from dynsim.problems.user import from_terms
+
+        known = {"weights": weights, "name": name, "minima": minima, "kinks": kinks, "bounds": bounds}
+        return from_terms(
+            loss, gradient, n_terms=n_terms, dim=dim, params=params, hessian=hessian, check=check, **known
+        )
+
+    @classmethod
+    def from_sympy(
+        cls,
+        expr,
+        theta,
+        *,
+        data: Mapping | None = None,
+        weights: ArrayLike | None = None,
+        name: str | None = None,
+        minima: ArrayLike | None = None,
+        kinks: ArrayLike = (),
+        bounds: ArrayLike | None = None,
+    ) -> "Problem":
+        """A problem from SymPy expressions, with exact gradients and Hessians. Needs the extra ``dynsim[sympy]``.
+
+        Parameters
+        ----------
+        expr : expression or sequence of expressions
+            One loss l(θ), or one for each term. Abs, Max, Min and Piecewise may occur.
+        theta : symbol or sequence of symbols
+            The coordinates of θ.
+        data : dict, optional
+            Numbers or arrays (n,) for the other symbols. With one expression each row makes a term; with several,
+            row n belongs to the n-th.
+        weights, name, minima, kinks, bounds : optional
+            As in :meth:`from_terms`.
+
+        Raises
+        ------
+        ArgumentError
+            If a symbol is neither in ``theta`` nor in ``data``, or the columns differ in length.
+        NotApplicable
+            If SymPy is not installed, cannot differentiate the expression, or a function in it cannot be compiled.
+
+        Examples
+        --------
+        >>> import dynsim as ds
+        >>> import sympy
+        >>> a, x, y = sympy.symbols("a x y")
+        >>> data = {x: [1.0, 2.0, 3.0], y: [2.0, 3.0, 5.0]}
+        >>> problem = ds.Problem.from_sympy(1 - sympy.exp(-((a * x - y) ** 2) / 2), a, data=data)
+        >>> problem.hessian([1.6]).round(6).tolist()
+        [[4.083643]]
+        """
+        from dynsim.problems.symbolic import from_sympy
+
+        known = {"weights": weights, "name": name, "minima": minima, "kinks": kinks, "bounds": bounds}
+        return from_sympy(expr, theta, data=data, **known)
+
     def fingerprint(self) -> str:
         """A digest of the formulas, their parameters and the weights."""
         return fingerprint(self._loss, self._gradient, self.params, self.weights)
@@ -117,10 +238,12 @@ class Problem:
         """Block fields of drift and diffusion of the SDE limit of a method, and their parameters, for kernels."""
         from dynsim._kernels.limit import limit_diffusion, limit_drift
 
-        proportions = method.sampling.proportions(self)
-        by_norm = proportions is None
-        f = self.weights if by_norm else proportions
-        header = [method.step_size, self.n_terms, float(by_norm)]
+        f, norm_share = method.sampling.proportions(self), 0.0
+        if f is None:
+            norm_share, f = method.sampling.norm_share, self.weights
+        if norm_share is None:
+            raise NotApplicable(f"there is no SDE limit for {method.sampling!r} on {self.name} yet")
+        header = [method.step_size, self.n_terms, norm_share]
         params = np.concatenate([header, self.weights, f, self.params])
         return limit_drift(self._gradient), limit_diffusion(self._gradient), params
 
@@ -181,8 +304,10 @@ class Problem:
         """∇²L(θ): theta (..., dim) -> (..., dim, dim)."""
         return np.einsum("n,...njk->...jk", self.weights, self.term_hessians(theta))
 
-    def gradient_covariance(self, theta: ArrayLike, sampling: Sampling | None = None) -> np.ndarray:
-        """Covariance of the reweighted gradient of one drawn term.
+    def gradient_covariance(
+        self, theta: ArrayLike, sampling: Sampling | None = None, batch_size: int = 1
+    ) -> np.ndarray:
+        """Covariance of the reweighted gradient of one drawn term, or of the mean of a batch.
 
         Σ(θ) = Σ_n p_n v_n v_nᵀ with v_n = (a_n/p_n) ∇l_n(θ) − ∇L(θ): Σ¹ of AY (3.4) for uniform sampling, Σ² of
         AY (3.6) for ``sampling.GradientNorm()``.
@@ -192,17 +317,46 @@ class Problem:
         theta : array_like, shape (..., dim)
         sampling : Sampling, optional
             ``sampling.Uniform()`` by default.
+        batch_size : int, optional
 
         Returns
         -------
         ndarray, shape (..., dim, dim)
         """
-        sampling = Uniform() if sampling is None else sampling
-        gradients = self.term_gradients(theta)
-        p = sampling.probabilities(self, theta)
-        scale = np.divide(self.weights, p, out=np.zeros_like(p), where=p > 0)
-        v = scale[..., None] * gradients - self.gradient(theta)[..., None, :]
-        return np.einsum("...n,...nj,...nk->...jk", p, v, v)
+        return (Uniform() if sampling is None else sampling).covariance(self, theta, batch_size)
+
+    def plot(
+        self, ax=None, *, bounds: ArrayLike | None = None, coordinates=None, at: ArrayLike | None = None, points=None
+    ):
+        """Draw L over a box and return the Axes: a curve with its terms in dim 1, filled contours in dim 2.
+
+        Kinks are dotted. High walls are cut off: the colors cover the lower nine tenths of the box, on a logarithmic
+        scale where a narrow floor lies far below the rest.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+        bounds : array_like, shape (dim, 2) or (2,), optional
+            The box; ``self.bounds`` by default. For a section, a (low, high) for each of its coordinates will do.
+        coordinates : tuple of one or two int, optional
+            Draw over these coordinates, the others being those of ``at``; needed for dim above 2.
+        at : array_like, shape (dim,), optional
+            The point that the section goes through.
+        points : StationaryPoints, optional
+            From :func:`dynsim.minima`, marked by kind; by default ``self.minima``, if known.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        NotApplicable
+            If dim is above 2 and no section is chosen, or no box is known and none is given.
+        """
+        from dynsim.plot import plot_problem
+
+        return plot_problem(self, ax, bounds=bounds, coordinates=coordinates, at=at, points=points)
 
     def _lanes(self, theta):
         theta = _check.points("theta", theta, self.dim)
