@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from dynsim.sde import SDE, integrate, noise_increments, schemes, sde_limit  # type: ignore[no-redef]
     from dynsim.stability import step_size_range
     from dynsim.stationary import MarkovChain, markov_chain, stationary_density  # type: ignore[no-redef]
-    from dynsim.theory import convergence_speed
+    from dynsim.theory import convergence_speed  # type: ignore[no-redef]
 
 # Where each name lives: imported at its first use, so that `import dynsim` takes no time (PEP 562).
 _METHODS = (

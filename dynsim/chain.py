@@ -16,7 +16,7 @@ from dynsim.problems import Problem
 from dynsim.results import Trajectories
 from dynsim.sampling import Custom
 
-_MOST_ROWS = 256  # rows of a block that scratch counts for at most: not all of it is in use at once
+_MOST_ROWS = 32  # rows of a block that scratch counts for at most: little of it is in use at once
 _MOST_STARTS = 1000  # points at which the loss is looked at before a run
 
 

@@ -106,7 +106,7 @@ def plot_noise(noise, ax=None, **style):
     """The density of a coordinate in units of its scale, the probabilities of two points as stems."""
     ax = _axes(ax)
     unit = replace(noise, scale=1.0)
-    label = _literal(", ".join(part for part in repr(unit).split(", ") if "scale=" not in part).rstrip(")") + ")")
+    label = repr(unit).replace(", scale=1.0", "").replace("scale=1.0", "")
     if hasattr(unit, "values"):
         style = {"color": "#0072B2", "label": label, **style}
         ax.vlines(unit.values, 0, [unit.p, 1 - unit.p], **style)
@@ -137,10 +137,10 @@ def plot_sampling_quality(quality, distance, ax=None, **style):
     for (label, (_, mean, look)), kept in zip(shown.items(), values, strict=True):
         ax.hist(kept, bins=edges, **{"color": look["color"], "alpha": 0.5, "label": label, **style})
         ax.axvline(mean, **look)
-    ax.set_xlabel({"kl": "KL(p̃‖p̃$^{GN}$)", "tv": "TV(p̃, p̃$^{GN}$)"}[distance])
+    ax.set_xlabel({"kl": "KL(·‖p̃$^{GN}$)", "tv": "TV(·, p̃$^{GN}$)"}[distance])
     ax.set_ylabel("points")
     ax.set_xlim(left=0)
-    ax.legend(fontsize="small")
+    ax.legend(title="lines: means", fontsize="small", title_fontsize="small")
     return ax
 
 

@@ -346,7 +346,7 @@ class Custom(Schedule):
             raise ArgumentError(
                 f"the step size's function fails at step {k}: {type(error).__name__}: {error}"
             ) from None
-        if isinstance(value, bool) or not (isinstance(value, numbers.Real) or np.shape(value) == ()):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ArgumentError(f"the step size's function must return a number, got {value!r} at step {k}")
         return float(value)
 

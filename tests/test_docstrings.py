@@ -23,7 +23,10 @@ def test_examples_in_docstrings(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/sdes.md", "docs/long-runs.md"])
+PAGES = ("README.md", *(f"docs/{page}.md" for page in ("tutorial", "methods", "own-problem", "sdes", "long-runs")))
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_examples_on_pages(page):
     options = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL if "docs" in page else 0
     result = doctest.testfile(str(ROOT / page), module_relative=False, encoding="utf-8", optionflags=options)

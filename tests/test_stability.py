@@ -131,3 +131,20 @@ def test_step_size_range_refuses_what_it_is_not_for(valleys):
         ds.step_size_range(valleys, ds.SGD(1.0), at=[0.2], criterion="onestep")
     with pytest.raises(ds.errors.ArgumentError, match="at must be a scalar or have shape"):
         ds.step_size_range(valleys, ds.SGD(1.0), at=[0.2, 0.3])
+
+
+def test_the_range_of_another_loss_is_that_of_its_curvature_at_the_fit(data):
+    """φ''(0) is 1 for the Huber loss and 1/c² for Barron's; the logistic loss has no perfect fit."""
+    X, y = data
+    square = ds.problems.linear_model(X, y)
+    for method in (ds.SGD(1.0), ds.RR(1.0)):
+        expected = ds.step_size_range(square, method, at=np.zeros(3)).max
+        huber = ds.problems.linear_model(X, y, "huber")
+        barron = ds.problems.linear_model(X, y, "barron", scale=3.0)
+        assert ds.step_size_range(huber, method, at=np.zeros(3)).max == pytest.approx(expected, rel=1e-12)
+        assert ds.step_size_range(barron, method, at=np.zeros(3)).max == pytest.approx(9 * expected, rel=1e-9)
+    logistic = ds.problems.linear_model(X, (y > 0).astype(float), "logistic")
+    with pytest.raises(ds.errors.NotApplicable, match="a minimum that fits all data, which the logistic loss does not"):
+        ds.step_size_range(logistic, ds.SGD(1.0), at=np.zeros(3))
+    with pytest.raises(ds.errors.NotApplicable, match=r"fixed proportions and GradientNorm, got Mixture\(t=0.5\)"):
+        ds.step_size_range(square, ds.SGD(1.0, ds.sampling.Mixture()), at=np.zeros(3))

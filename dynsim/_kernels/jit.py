@@ -41,12 +41,12 @@ def kernel_of(formula, signature, *, cache):
 
     Numba names compiled code by the function's qualified name and a count that starts anew in each process. Two
     products of one factory, cached by different processes, could thus share a name, and a third process that loads
-    both would run one in place of the other.
+    both would run one in place of the other. A user's formula, compiled already, is never cached.
     """
 
     def compile_named(function):
         function.__qualname__ = f"{function.__qualname__}[{formula.__module__}.{formula.__qualname__}]"
-        return kernel(signature, cache=cache)(function)
+        return kernel(signature, cache=cache and not hasattr(formula, "py_func"))(function)
 
     return compile_named
 

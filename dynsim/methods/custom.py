@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -47,7 +48,6 @@ class Custom(Method):
     update_rule: Callable = field(kw_only=True, default=None)  # type: ignore[assignment]
     state: Mapping[str, int] = field(default_factory=dict, kw_only=True)
     params: tuple[float, ...] = field(default=(), kw_only=True)
-    _compiled: dict = field(default_factory=dict, init=False, compare=False)
 
     def __init__(
         self,
@@ -64,13 +64,17 @@ class Custom(Method):
 
         values = {"step_size": step_size, "sampling": Uniform() if sampling is None else sampling}
         values |= {"batch_size": batch_size, "noise": noise, "update_rule": update}
-        values |= {"state": {} if state is None else dict(state)}
+        state = {} if state is None else _check.instance("state", state, Mapping, "a mapping from names to lengths")
+        values |= {"state": dict(state)}
         values |= {"params": tuple(_check.array("params", params, ndim=1).tolist())}
         for name, value in values.items():
             object.__setattr__(self, name, value)
         self.__post_init__()
-        object.__setattr__(self, "_compiled", {})
         self._remembered()
+
+    @cached_property
+    def _compiled(self) -> dict:  # not a field: it is no part of what a checkpoint knows the method by
+        return {}
 
     @property
     def name(self) -> str:

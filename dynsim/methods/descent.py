@@ -79,7 +79,7 @@ class GClip(Method):
     step_size, sampling, batch_size, noise
         As for :class:`dynsim.SGD`.
     threshold : float or Schedule
-        τ_k > 0. Z Theorem 4.4.2 takes τ_k = G k^{1/α} from k = 1: ``schedules.Polynomial(G, m=1, p=-1/α)``.
+        τ_k > 0. Z Theorem 4.4.2 takes τ_k = G k^{1/α} from k = 1: ``schedules.Custom(lambda k: G * (k + 1) ** (1 / α))``.
     """
 
     threshold: float | Schedule = field(kw_only=True)

@@ -56,7 +56,7 @@ class StationarityCertificate:
 def _certificate(theta, delta, epsilon, points, gradients, weights, n_calls):
     points, gradients, weights = np.array(points), np.array(gradients), np.array(weights)
     near = np.linalg.norm(points - theta, axis=1).max() <= delta * (1 + 1e-12)
-    short = np.linalg.norm(weights @ gradients) <= epsilon
+    short = np.linalg.norm(weights @ gradients) <= epsilon and weights.min() >= 0  # < 0: lipschitz was too small
     return StationarityCertificate(theta, delta, epsilon, points, gradients, weights, n_calls, bool(near and short))
 
 
@@ -131,7 +131,7 @@ class INGD(Method):
         m = gradients[0]
         for n_calls in range(1, max_calls + 1):
             norm = np.linalg.norm(m)
-            if norm <= self.epsilon:
+            if norm <= self.epsilon or n_calls == max_calls:
                 break
             trial, fraction = theta - self.delta * m / norm, uniform(n_calls - 1)
             if problem.loss(trial) - problem.loss(theta) < -0.25 * self.delta * norm:
@@ -205,7 +205,7 @@ class StochasticINGD(Method):
     def certify(self, problem, path: ArrayLike, *, delta: float, epsilon: float) -> StationarityCertificate:
         """The best (δ, ε)-certificate that a path holds. Z Theorem 5.5.1.
 
-        Z returns x_{i−K} for a random i, K = pδ, since x_{i−K}, …, x_i are within δ of it. Here, for each i, the
+        Z returns x_{i−K} for a random i, K = ⌊pδ⌋, since x_{i−K}, …, x_i are within δ of it. Here, for each i, the
         gradients ∇L (not the stochastic ones, a short combination of which may be chance) at these points are combined
         with weights ∝ β^{i−j}, as m_i does, and the i with the shortest combination is reported.
 
@@ -222,7 +222,7 @@ class StochasticINGD(Method):
         if path.ndim != 2:
             raise ArgumentError(f"path must have shape (n_steps + 1, {problem.dim}), got {path.shape}")
         gradients = problem.gradient(path)
-        window = min(math.ceil(self.p * delta), len(path) - 1) + 1
+        window = min(math.floor(self.p * delta), len(path) - 1) + 1
         weights = self.beta ** np.arange(window - 1, -1, -1.0)
         weights /= weights.sum()
         combined = np.stack([np.convolve(g, weights[::-1], mode="valid") for g in gradients.T], axis=1)

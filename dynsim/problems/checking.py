@@ -116,7 +116,7 @@ def check_gradient(
             difference, uncertainty = _derivatives(problem, point, n, coordinates)
             scale = np.max(np.abs(difference), where=np.isfinite(difference), initial=0.0)
             sure = uncertainty <= _INCONCLUSIVE * scale + _rounding_floor(problem, point, n)
-            n_compared += np.count_nonzero(sure)
+            n_compared += int(np.count_nonzero(sure))
             tolerance = tol * scale + _SAFETY * uncertainty
             with np.errstate(all="ignore"):
                 error = np.abs(gradient - difference)

@@ -79,6 +79,12 @@ class LinearModel(Problem):
         """∂²φ/∂f² at (θ·x_n, y_n), the factor of x_n x_nᵀ in a term's Hessian: theta (..., dim) -> (..., n_terms)."""
         return LOSSES[self.loss_name].curvature(self.predictions(theta), self.y, *self.loss_parameters.values())
 
+    @property
+    def curvature_at_fit(self) -> float | None:
+        """∂²φ/∂f² where f = y, for losses of f − y, which have it in common for all data; else None."""
+        loss = LOSSES[self.loss_name]
+        return float(loss.curvature(0.0, 0.0, *self.loss_parameters.values())) if loss.of_residual else None
+
     def term_hessians(self, theta: ArrayLike) -> np.ndarray:
         """The curvature times x_n x_nᵀ: theta (..., dim) -> (..., n_terms, dim, dim)."""
         return self.curvatures(theta)[..., None, None] * (self.X[:, :, None] * self.X[:, None, :])

@@ -110,7 +110,7 @@ class _Writer:
             if len(self._terms) > 1:
                 lines.append("    " + ("else:" if n == len(self._terms) - 1 else f"{'el' if n else ''}if n == {n}:"))
             try:
-                body = self._body(parts(term))
+                body = list(self._body(parts(term)))
             except PrintMethodNotImplementedError as error:
                 what = str(error).splitlines()[0].rpartition(" ")[2]
                 raise NotApplicable(f"{what} in the {name} of expr is no function that can be compiled") from None

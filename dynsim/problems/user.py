@@ -105,7 +105,7 @@ def from_terms(
         rows=rows,
         weights=_weights(weights, n_terms),
         dim=dim,
-        name=f"{getattr(loss, '__name__', 'loss').strip('<>')}, {n_terms} terms" if name is None else str(name),
+        name=loss.__name__.strip("<>") if name is None else str(name),
         minima=None if minima is None else _reshaped("minima", minima, (-1, dim)),
         kinks=_kinks(kinks, dim),
         bounds=None if bounds is None else _bounds(bounds, dim),

@@ -8,14 +8,19 @@ except for :class:`WithoutReplacement` and :class:`Reshuffled`.
 from dynsim.sampling.base import Estimator, Sampling
 from dynsim.sampling.by_norm import Custom, GradientNorm, Mixture, Stale
 from dynsim.sampling.fixed import Balanced, Lipschitz, Proportions, Uniform
+from dynsim.sampling.measures import Betweenness, GradientVariance, between, mean_square, variance
 from dynsim.sampling.pools import GroupNorm, Presample, Rejection
+from dynsim.sampling.quality import Distances, SamplingQuality, sampling_quality
 from dynsim.sampling.shuffled import Reshuffled, WithoutReplacement
 
 __all__ = [
     "Balanced",
+    "Betweenness",
     "Custom",
+    "Distances",
     "Estimator",
     "GradientNorm",
+    "GradientVariance",
     "GroupNorm",
     "Lipschitz",
     "Mixture",
@@ -24,7 +29,12 @@ __all__ = [
     "Rejection",
     "Reshuffled",
     "Sampling",
+    "SamplingQuality",
     "Stale",
     "Uniform",
     "WithoutReplacement",
+    "between",
+    "mean_square",
+    "sampling_quality",
+    "variance",
 ]

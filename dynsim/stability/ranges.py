@@ -26,7 +26,7 @@ def step_size_range(problem: Problem, method: Method, *, at: ArrayLike, criterio
       is the square of C(θ), AY (3.11) with the quadratic form at one direction (as printed, with λ_max, the condition
       is vacuous), and η ≤ 2 / max_s w_sᵀ H⁻¹ w_s over signs s ∈ {±1}ⁿ, w_s = Σ a_n s_n ‖x_n‖ x_n: exact for up to 20
       rows or 2 columns, else certified bounds.
-      The H_n are those at a minimum that fits all data (both losses have φ''(0) = 1). Where the residuals at θ* are
+      The H_n are those at a minimum that fits all data, φ''(0) x_n x_nᵀ. Where the residuals at θ* are
       not zero (``details["interpolating"]``), the range is about the part of the dynamics that decides whether
       fluctuations stay bounded, for the square loss: the distance between two SGD runs that draw the same terms, and
       the pull towards θ* from far away under RR. The Welsch loss, whose gradient vanishes far away, cannot blow up.
@@ -72,14 +72,20 @@ def step_size_range(problem: Problem, method: Method, *, at: ArrayLike, criterio
 
 
 def _linear_model(problem, method, at):
+    if problem.curvature_at_fit is None:
+        raise NotApplicable(
+            "criterion 'one-step' is about a minimum that fits all data, which "
+            f"the {problem.loss_name} loss does not have"
+        )
     proportions = method.sampling.proportions(problem)
+    X = np.sqrt(problem.curvature_at_fit) * problem.X
     if proportions is not None:
-        lower, direction, rank = critical_for_fixed(problem.X, problem.weights, proportions)
+        lower, direction, rank = critical_for_fixed(X, problem.weights, proportions)
         upper = lower
     elif not isinstance(method.sampling, GradientNorm):
         raise NotApplicable(f"criterion 'one-step' is for fixed proportions and GradientNorm, got {method.sampling!r}")
     else:
-        lower, upper, direction, rank = critical_for_gradient_norm(problem.X, problem.weights)
+        lower, upper, direction, rank = critical_for_gradient_norm(X, problem.weights)
     details = {
         "interpolating": bool(np.abs(problem.residuals(at)).max() <= 1e-8 * max(1.0, np.abs(problem.y).max())),
         "null_space": problem.dim - rank,

@@ -198,7 +198,12 @@ def _fill_predictions(x, n, params, c, out):
     square = feature * feature
     for i in range(x.shape[1]):
         out[c, i] = feature * x[0, i]
-    for j in range(1, dim):
+    for j in range(1, dim - 3, 4):  # by fours: a fourth as often through out
+        f0, f1, f2, f3 = params[row + j], params[row + j + 1], params[row + j + 2], params[row + j + 3]
+        square += f0 * f0 + f1 * f1 + (f2 * f2 + f3 * f3)
+        for i in range(x.shape[1]):
+            out[c, i] += f0 * x[j, i] + f1 * x[j + 1, i] + (f2 * x[j + 2, i] + f3 * x[j + 3, i])
+    for j in range(dim - (dim - 1) % 4, dim):
         feature = params[row + j]
         square += feature * feature
         for i in range(x.shape[1]):
