@@ -9,7 +9,7 @@ from dynsim import _check
 from dynsim._random import seed_and_key
 from dynsim._typing import ArrayLike, Seed
 from dynsim.errors import ArgumentError
-from dynsim.methods.base import FULL, Method, Update
+from dynsim.methods.base import FULL, Method, Update, fraction
 from dynsim.sampling import Sampling, Uniform
 
 
@@ -177,7 +177,7 @@ class StochasticINGD(Method):
         super().__post_init__()
         object.__setattr__(self, "p", _check.positive("p", self.p))
         object.__setattr__(self, "q", _check.positive("q", self.q))
-        object.__setattr__(self, "beta", _check.between("beta", self.beta, 0, 1))
+        object.__setattr__(self, "beta", fraction("beta", self.beta))
 
     def __repr__(self):
         return f"StochasticINGD(sampling={self.sampling!r}, p={self.p!r}, q={self.q!r}, beta={self.beta!r})"

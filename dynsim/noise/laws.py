@@ -204,7 +204,7 @@ class TwoPoint(Noise):
     --------
     >>> import dynsim as ds
     >>> ds.noise.TwoPoint(p=0.5, scale=2.0).sample(6, rng=1)
-    array([ 1.,  1., -1., -1.,  1., -1.])
+    array([ 1.,  1.,  1.,  1., -1., -1.])
     """
 
     p: float

@@ -10,6 +10,7 @@ from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 from dynsim.noise.base import Noise
 from dynsim.noise.laws import Gaussian
+from dynsim.noise.stable_law import StableLaw
 
 _PHASES = 40.0  # e^-40 is nothing beside 1: where the characteristic function counts as 0
 
@@ -43,7 +44,7 @@ class AlphaStable(Noise):
     >>> import dynsim as ds
     >>> noise = ds.noise.AlphaStable(alpha=1.5, beta=0.5)
     >>> noise.mean, noise.variance, float(noise.moment(1).round(4))
-    (0.0, np.float64(inf), 1.7704)
+    (0.0, np.float64(inf), 1.7501)
     """
 
     alpha: float
@@ -115,11 +116,7 @@ class AlphaStable(Noise):
             return stats.norm(scale=math.sqrt(2))
         if self.alpha == 1 and self.beta == 0:
             return stats.cauchy()
-        if self.alpha == 0.5 and abs(self.beta) == 1:
-            return stats.levy() if self.beta > 0 else stats.levy_l()
-        return type(stats.levy_stable)(name="levy_stable")(
-            self.alpha, self.beta
-        )  # S1, whatever the shared one is set to
+        return StableLaw(self.alpha, self.beta, *self._ends)
 
     def _kernel_name(self):
         return "stable_one" if self.alpha == 1 else "stable"
@@ -128,7 +125,14 @@ class AlphaStable(Noise):
         a, b = self.alpha, self.beta
         if a == 1:
             return [b], 1.0
-        t = self._tangent
-        upper, lower = math.atan2((1 + b) * t, 1 - b * t * t), math.atan2((1 - b) * t, 1 + b * t * t)
+        upper, lower = self._ends
         numbers = [1 / a, (1 - a) / a, math.copysign(a, 1 - a), abs(1 - a), upper / math.pi, lower / math.pi]
-        return numbers, (1 + (b * t) ** 2) ** (1 / (2 * a))
+        return numbers, (1 + (b * self._tangent) ** 2) ** (1 / (2 * a))
+
+    @property
+    def _ends(self):
+        """π times the ends of :func:`dynsim._kernels.noise.stable_value`; α ≠ 1."""
+        if self.alpha == 1:
+            return 0.0, 0.0
+        b, t = self.beta, self._tangent
+        return math.atan2((1 + b) * t, 1 - b * t * t), math.atan2((1 - b) * t, 1 + b * t * t)
