@@ -89,8 +89,8 @@ class Adam(Method):
 class ACClip(Method):
     """Adaptive coordinate-wise clipping, Z Algorithm 1.
 
-    m ← β₁m + (1−β₁)g, τ^α ← β₂τ^α + (1−β₂)|g|^α, θ ← θ − η min(τ/(|m| + ε), 1) m, coordinate by coordinate, m = 0 and
-    τ = τ_0 at the start; 0/0 counts as 1.
+    m ← β₁m + (1−β₁)g, ``τ^α ← β₂τ^α + (1−β₂)|g|^α``, ``θ ← θ − η min(τ/(|m| + ε), 1) m``, coordinate by coordinate,
+    m = 0 and τ = τ_0 at the start; 0/0 counts as 1.
 
     Parameters
     ----------

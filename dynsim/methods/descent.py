@@ -79,7 +79,8 @@ class GClip(Method):
     step_size, sampling, batch_size, noise
         As for :class:`dynsim.SGD`.
     threshold : float or Schedule
-        τ_k > 0. Z Theorem 4.4.2 takes τ_k = G k^{1/α} from k = 1: ``schedules.Custom(lambda k: G * (k + 1) ** (1 / α))``.
+        τ_k > 0. Z Theorem 4.4.2 takes τ_k = G k^{1/α} from k = 1:
+        ``schedules.Custom(lambda k: G * (k + 1) ** (1 / alpha))``.
     """
 
     threshold: float | Schedule = field(kw_only=True)
@@ -206,7 +207,7 @@ class ProjectedGClip(GClip):
 
 @dataclass(frozen=True, repr=False)
 class CClip(GClip):
-    """Gradients clipped coordinate by coordinate: θ_j ← θ_j − η_k min(1, τ_k B_j/|g_j|) g_j. Z (CClip).
+    """Gradients clipped coordinate by coordinate: ``θ_j ← θ_j − η_k min(1, τ_k B_j/|g_j|) g_j``. Z (CClip).
 
     Parameters
     ----------

@@ -26,9 +26,9 @@ class GradientCheck:
     Attributes
     ----------
     ok : bool
-        Whether each |gradient − difference| is within its tolerance.
+        Whether each ``|gradient − difference|`` is within its tolerance.
     error : float
-        The |gradient − difference| that is largest beside its tolerance.
+        The ``|gradient − difference|`` that is largest beside its tolerance.
     tolerance : float
         What it may be: ``tol`` times the gradient of that term, plus ten times the error estimated for the difference.
     theta : ndarray, shape (dim,)

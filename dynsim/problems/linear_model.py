@@ -127,9 +127,9 @@ def linear_model(
     With r = f − y, φ is
 
     * ``"square"``: r²/2, AY (3.7);
-    * ``"huber"``: r²/2 for |r| ≤ δ, δ(|r| − δ/2) beyond;
+    * ``"huber"``: r²/2 for ``|r| ≤ δ``, ``δ(|r| − δ/2)`` beyond;
     * ``"welsch"``: 1 − exp(−r²/2), AY (4.1), which an outlier pulls on ever less;
-    * ``"barron"``: (|α−2|/α)[((r/c)²/|α−2| + 1)^{α/2} − 1], which has between square (α = 2, c = 1) and Welsch
+    * ``"barron"``: ``(|α−2|/α) [((r/c)²/|α−2| + 1)^{α/2} − 1]``, which has between square (α = 2, c = 1) and Welsch
       (α = −∞) the losses of Charbonnier (1), Cauchy (0) and Geman–McClure (−2), each as the limit where the formula
       has none: Barron (2019), A general and adaptive robust loss function, equation 8;
     * ``"logistic"``: ln(1 + e^f) − y f for two classes y = 0 and 1, or −1 and 1, which are read as 0 and 1;

@@ -217,9 +217,7 @@ class Problem:
         """
         from dynsim.problems.symbolic import from_sympy
 
-        return from_sympy(
-            expr, theta, data=data, weights=weights, name=name, minima=minima, kinks=kinks, bounds=bounds
-        )
+        return from_sympy(expr, theta, data=data, weights=weights, name=name, minima=minima, kinks=kinks, bounds=bounds)
 
     def fingerprint(self) -> str:
         """A digest of the formulas, their parameters and the weights."""

@@ -1,0 +1,19 @@
+"""All drawing."""
+
+from dynsim.plot.comparisons import draw_data, draw_valleys
+from dynsim.plot.laws import plot_noise, plot_sampling_quality, plot_schedule
+from dynsim.plot.problems import plot_problem
+from dynsim.plot.results import plot_counts, plot_density, plot_step_size_range, plot_trajectories
+
+__all__ = [
+    "draw_data",
+    "draw_valleys",
+    "plot_counts",
+    "plot_density",
+    "plot_noise",
+    "plot_problem",
+    "plot_sampling_quality",
+    "plot_schedule",
+    "plot_step_size_range",
+    "plot_trajectories",
+]
