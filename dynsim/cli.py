@@ -12,6 +12,7 @@ from dynsim.errors import ArgumentError, DynsimError
 
 _USAGE, _INTERRUPTED = 2, 130
 _FORMATS = ("png", "svg", "pdf")
+_NO_PROBLEMS = {"check_gradient", "data_sets", "load_data"}
 _PROBLEMS = {"two-valleys": "a flat local minimum at -1 and a sharp global one at 1/K, AY §2.1 (--a1, --eps, --K)"}
 
 
@@ -55,7 +56,7 @@ def _parser():
     data = compare.add_argument_group("data instead of a problem")
     data.add_argument("--data", metavar="FILE.csv", help="a CSV file with a line of names, or stars-cyg, stackloss")
     data.add_argument("--target", metavar="COLUMN", help="the column to be explained by the others")
-    data.add_argument("--loss", help="square or welsch (default: welsch)")
+    data.add_argument("--loss", help="of the linear model; dynsim problems lists them (default: welsch)")
     run = compare.add_argument_group("the run")
     run.add_argument("--step-size", type=float, metavar="η", help="default: 0.04 for a problem, 0.1 for data")
     run.add_argument("--n-paths", type=int, default=2000, metavar="N", help="independent paths (default: 2000)")
@@ -74,20 +75,24 @@ def _parser():
 
 
 def _list_problems(arguments):
-    from dynsim.problems import data_sets
+    from dynsim import problems
     from dynsim.problems.linear_model import LOSSES
 
-    print("problems (dynsim compare PROBLEM):")
+    makers = [name for name in problems.__all__ if name.islower() and name not in _NO_PROBLEMS]
+    print("problems to compare schemes on (dynsim compare PROBLEM):")
     _print_names(_PROBLEMS)
     print("data sets (dynsim compare --data NAME):")
-    _print_names(data_sets())
+    _print_names(problems.data_sets())
     print(f"losses (--loss): {', '.join(LOSSES)}")
+    print("problems in Python (dynsim.problems.NAME, see its docstring):")
+    _print_names({name: getattr(problems, name).__doc__.split("\n", 1)[0] for name in makers})
     return 0
 
 
 def _print_names(names):
+    width = max(map(len, names))
     for name, line in names.items():
-        print(f"  {name:<12} {line}")
+        print(f"  {name:<{width}}  {line}")
 
 
 def _compare(arguments):

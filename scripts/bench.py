@@ -4,7 +4,8 @@
                                         Müller–Brown in 2-D, 10 and 100 dimensions with full σ
     python scripts/bench.py schemes     all schemes on one equation
     python scripts/bench.py observers   what each observer adds to a step
-    python scripts/bench.py chain       SGD and RR on AY §4.1.1, 4 800 terms
+    python scripts/bench.py chain       SGD and RR on AY §4.1.1, 4 800 terms, and §4.1.2, 2 800 terms in 10 dimensions
+    python scripts/bench.py methods     what each sampling scheme, method and noise costs
     python scripts/bench.py scaling     cost against paths, steps and threads; memory against steps
     python scripts/bench.py long        10^10 path-steps of the double well with a histogram and its errors
 
@@ -21,12 +22,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 sys.path.insert(0, str(Path(__file__).with_name("bench")))
 
-from chain import chain
+from chain import chain, methods
 from costs import describe_machine
 from ensemble import ensemble
 from scaling import long, observers, scaling, schemes
 
-BENCHMARKS = {f.__name__: f for f in (ensemble, schemes, observers, chain, scaling, long)}
+BENCHMARKS = {f.__name__: f for f in (ensemble, schemes, observers, chain, methods, scaling, long)}
 
 
 def main():

@@ -181,9 +181,7 @@ def _solve(rows, right):
         return sum(m[0][j] * (m[1][j - 2] * m[2][j - 1] - m[1][j - 1] * m[2][j - 2]) for j in range(3))
 
     whole = determinant(rows)
-    replaced = [
-        [[right[i] if j == column else rows[i][j] for j in range(3)] for i in range(3)] for column in range(3)
-    ]
+    replaced = [[[right[i] if j == column else rows[i][j] for j in range(3)] for i in range(3)] for column in range(3)]
     return [determinant(m) / whole for m in replaced]
 
 

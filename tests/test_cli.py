@@ -226,3 +226,16 @@ def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path):
     command = f"{sys.executable} -m dynsim problems | true"
     result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
     assert "Traceback" not in result.stderr
+
+
+def test_classes_and_counts_are_compared_without_a_stable_range(tmp_path, capsys):
+    rows = ["a,b,label,count", *(f"{n},{n * n % 7},{n * 5 % 3 % 2},{n % 4}" for n in range(12))]
+    (tmp_path / "d.csv").write_text("\n".join(rows))
+    for loss, target in (("logistic", "label"), ("poisson", "count")):
+        command = ["compare", "--data", str(tmp_path / "d.csv"), "--target", target, "--loss", loss, "--step-size", "0.01"]
+        assert main([*command, "--n-paths", "20", "--n-steps", "50", "--out", str(tmp_path)]) == 0
+        out = capsys.readouterr().out
+        assert "Lemma 3.2" not in out
+        numbers = json.loads((tmp_path / "compare-d.json").read_text())
+        assert numbers["schemes"]["SGD"]["stable_step_sizes"] is None
+        assert np.isfinite(numbers["best_fit"]["loss"])

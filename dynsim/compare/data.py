@@ -31,7 +31,7 @@ class DataScheme:
     trajectories: Trajectories = field(repr=False)
     loss: np.ndarray = field(repr=False)
     final: np.ndarray
-    holds: StepSizeRange
+    holds: StepSizeRange | None  # no range where no minimum can fit all data
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +57,7 @@ class DataComparison:
             ("scheme", "10 %", "median", "90 %", "diverged", "step size"),
         ]
         for s in self.schemes:
-            bound = number(s.holds.lower) if s.holds.exact else f"{number(s.holds.lower)} to {number(s.holds.upper)}"
-            rows.append((s.name, *(number(v, 4) for v in s.loss[:, -1]), str(s.trajectories.n_diverged), bound))
+            rows.append((s.name, *(number(v, 4) for v in s.loss[:, -1]), str(s.trajectories.n_diverged), _bound(s.holds)))
         best = self.problem.loss(self.best)
         parameters = [("final", "best fit", *(c for s in self.schemes for c in (s.name, "")))]
         parameters.append(("parameters", "found", *["median", "10 to 90 %"] * len(self.schemes)))
@@ -78,9 +77,14 @@ class DataComparison:
             "",
             table(parameters),
             "",
-            "Quantiles over paths. Stable: one-step criterion of AY Lemma 3.2 for features like these at a minimum",
-            "that fits all data; here it bounds the pull back from afar (square loss) and says nothing of outliers.",
         ]
+        if self.problem.curvature_at_fit is None:
+            lines.append("Quantiles over paths.")
+        else:
+            lines += [
+                "Quantiles over paths. Stable: one-step criterion of AY Lemma 3.2 for features like these at a minimum",
+                "that fits all data; here it bounds the pull back from afar (square loss) and says nothing of outliers.",
+            ]
         lines += [
             diverged_line(s.name, s.trajectories) + "; they are left out of the quantiles"
             for s in self.schemes
@@ -117,8 +121,14 @@ def _numbers(s):
         "final_coefficients": dict(zip(quantiles, _plain(s.final), strict=True)),
         "diverged": s.trajectories.n_diverged,
         "first_divergence": float(s.trajectories.diverged.min()) if s.trajectories.n_diverged else None,
-        "stable_step_sizes": {"lower": s.holds.lower, "upper": s.holds.upper, "exact": s.holds.exact},
+        "stable_step_sizes": s.holds and {"lower": s.holds.lower, "upper": s.holds.upper, "exact": s.holds.exact},
     }
+
+
+def _bound(holds):
+    if holds is None:
+        return "-"
+    return number(holds.lower) if holds.exact else f"{number(holds.lower)} to {number(holds.upper)}"
 
 
 def _plain(values):
@@ -178,14 +188,18 @@ def _scheme(problem, method, run, best):
         final = np.quantile(problem.coefficients(kept[:, -1]), BAND, axis=0)
     else:
         loss, final = np.full((3, run.t.size), np.nan), np.full((3, problem.dim), np.nan)
-    return DataScheme(method.name, method, run, loss, final, step_size_range(problem, method, at=best))
+    holds = None if problem.curvature_at_fit is None else step_size_range(problem, method, at=best)
+    return DataScheme(method.name, method, run, loss, final, holds)
 
 
 def best_fit(problem) -> np.ndarray:
     """The lowest minimum of a linear model that a multi-start search finds, shape (dim,).
 
-    Starts from least squares and from the exact fits of random subsets of dim rows, some of which hold no outlier.
+    Starts from least squares and from the exact fits of random subsets of dim rows, some of which hold no outlier. The
+    logistic and the Poisson loss are convex, and there a start at 0 is as good as any.
     """
+    if problem.curvature_at_fit is None:
+        return minimize(problem.loss, np.zeros(problem.dim), jac=problem.gradient, method="BFGS").x
     start = problem.least_squares()
     if problem.loss_name == "square":
         return start

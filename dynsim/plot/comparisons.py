@@ -97,11 +97,11 @@ def _occupation(ax, s, edges):
 
 def draw_data(comparison):
     """The picture of ``dynsim compare --data``."""
-    one_feature = len(comparison.data.features) == 1
+    a_line = len(comparison.data.features) == 1 and comparison.problem.curvature_at_fit is not None
     fig = Figure(figsize=(11.5, 4.6), layout="constrained")
     left, right = fig.subplots(1, 2)
     _losses(left, comparison)
-    (_fit if one_feature else _parameters)(right, comparison)
+    (_fit if a_line else _parameters)(right, comparison)
     c = comparison.settings
     name = literal(comparison.data.name)
     fig.suptitle(f"{name}, {c['loss']} loss, step size {c['step_size']:g}, {plural(c['n_paths'], 'path')}")
