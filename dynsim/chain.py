@@ -17,6 +17,7 @@ from dynsim.results import Trajectories
 from dynsim.sampling import Custom
 
 _MOST_ROWS = 32  # rows of a block that scratch counts for at most: little of it is in use at once
+_WORK_PER_ROW = 2**10  # but where there are very many, blocks get narrower, so that a thread's fits in 64 MiB
 _MOST_STARTS = 1000  # points at which the loss is looked at before a run
 
 
@@ -175,13 +176,17 @@ class _Chain:
         self.problem = (problem_addresses(*fields), problem.params, problem.weights.copy())  # Numba wants it writeable
         self.sampling = (self.estimator.integers, self.estimator.numbers, self.estimator.table)
         self.layout = (addresses, layout, noise_params, self.update.params)
-        state = problem.dim + self.n_memory + self.estimator.memory.size
-        self.rows = state + min(2 * n_uniforms + self.estimator.n_work, _MOST_ROWS)
+        self.rows_remembered = self.n_memory + self.estimator.memory.size
+        state = problem.dim + self.rows_remembered
+        work = 2 * n_uniforms + self.estimator.n_work
+        self.rows = state + max(min(work, _MOST_ROWS), work // _WORK_PER_ROW)
 
     def memory(self, start):
         """What the rows of the state below θ begin with, (n_paths, rows)."""
-        own = self.update.memory(start)
-        return np.hstack([own, np.tile(self.estimator.memory, (start.shape[0], 1))])
+        n_paths, own = start.shape[0], self.update.memory(start)
+        remembered = (n_paths, self.rows_remembered, 4)
+        _check.fits_in_memory("what the paths remember", remembered, instead="use fewer of them, or another scheme")
+        return np.hstack([own, np.tile(self.estimator.memory, (n_paths, 1))])
 
     def advance(self, blocks, first_path, first, last, save_every, saves, observation):
         span = np.array([first_path, first, last, save_every])

@@ -67,7 +67,7 @@ class INGD(Method):
     From θ it looks along −δ m/‖m‖, m a convex combination of gradients within δ. If the loss descends by δ‖m‖/4 there,
     it goes there and begins anew. If not, the gradient at a random point on the way joins m, which shortens m; the old
     m gets the weight (4L² − ‖m‖²)/(4L² + 2‖m‖²). At ‖m‖ ≤ ε it stops. A step of a run is one call of the gradient
-    oracle, so θ often rests, and for good once it has stopped. Needs the loss itself, so ``batch_size`` is "full".
+    oracle, so θ often rests, and for good once it has stopped. It compares losses, so ``batch_size`` is "full".
 
     Parameters
     ----------
@@ -80,16 +80,20 @@ class INGD(Method):
     """
 
     step_size: float = field(default=1.0, init=False)
-    sampling: Sampling = field(default_factory=Uniform, init=False)
     _: KW_ONLY
-    batch_size: str = field(default=FULL, init=False)
-    noise: None = field(default=None, init=False)
+    sampling: Sampling = field(default_factory=Uniform)
+    batch_size: int | str = FULL
     delta: float
     epsilon: float
     lipschitz: float
 
     def __post_init__(self):
         super().__post_init__()
+        if self.batch_size != FULL or self.noise is not None:
+            raise ArgumentError(
+                "INGD compares losses, so it needs all terms and no noise: batch_size must be 'full', and noise not be "
+                "given; StochasticINGD does with estimates"
+            )
         for name in ("delta", "epsilon", "lipschitz"):
             object.__setattr__(self, name, _check.positive(name, getattr(self, name)))
         if self.lipschitz < self.epsilon:
