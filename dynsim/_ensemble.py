@@ -19,6 +19,7 @@ from dynsim import _check
 # A path outside this ball has blown up: its square still fits a float64, and nothing a user wants is out there.
 DIVERGED = 1e100
 _CHUNK_SECONDS = 0.1  # between two looks at Ctrl-C and the progress bar
+_PAYING, _LONGEST_SECONDS = 0.7, 5.0  # or longer, while longer chunks make a step so much cheaper
 _SAVES_PER_CHUNK = 2**21  # float64 values buffered between kernel and result
 _LANES = (8, 512)
 _BLOCK_VALUES = 2**13  # what one block keeps in the first cache, in float64 values
@@ -56,7 +57,7 @@ class Run:
 
     A block's rows are those of x and, below them, of what else a path remembers, ``memory`` (n_paths, rows) at first.
     ``advance(blocks, first_path, first_step, last_step, save_every, saves, observation)`` is one kernel call on some of
-    the blocks; ``label`` stands before the progress bar.
+    the blocks; ``label`` stands before the progress bar; ``check()``, if given, raises after a chunk that went wrong.
     """
 
     advance: object
@@ -66,6 +67,7 @@ class Run:
     label: str
     together: int = 2  # so many steps share their noise
     memory: np.ndarray | None = None
+    check: object = None
 
     @property
     def every(self):
@@ -108,7 +110,7 @@ def run_ensemble(run, plan, observation, checkpoint, settings):
     if arrays is not None:
         paths.restore(arrays)
     began_at = paths.step
-    chunk = plan.chunk_steps or run.together
+    chunk, step_seconds = plan.chunk_steps or run.together, math.inf
     bar = tqdm(
         desc=run.label, initial=began_at, total=run.n_steps, unit="step", leave=False, delay=1, disable=_no_bar(plan)
     )
@@ -117,7 +119,12 @@ def run_ensemble(run, plan, observation, checkpoint, settings):
             before, began = paths.step, time.perf_counter()
             paths.advance(chunk, pool)
             bar.update(paths.step - before)
-            if plan.chunk_steps is None and time.perf_counter() - began < _CHUNK_SECONDS:
+            if run.check is not None:
+                run.check()
+            seconds, last_step_seconds = time.perf_counter() - began, step_seconds
+            step_seconds = seconds / (paths.step - before)
+            paying = step_seconds < _PAYING * last_step_seconds and seconds < _LONGEST_SECONDS
+            if plan.chunk_steps is None and (seconds < _CHUNK_SECONDS or paying):
                 chunk *= 2
             if checkpoint.due():
                 checkpoint.write(paths.arrays)

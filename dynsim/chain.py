@@ -10,15 +10,14 @@ from dynsim._ensemble import Plan, Run, run_ensemble
 from dynsim._fingerprint import fingerprint
 from dynsim._observation import Observation, named_observers
 from dynsim._typing import ArrayLike, Observe, Seed
-from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.errors import ArgumentError, NotApplicable, TooLarge
 from dynsim.methods import Method
 from dynsim.problems import Problem
 from dynsim.results import Trajectories
-from dynsim.sampling import Custom
 
 _MOST_ROWS = 32  # rows of a block that scratch counts for at most: little of it is in use at once
 _WORK_PER_ROW = 2**10  # but where there are very many, blocks get narrower, so that a thread's fits in 64 MiB
-_MOST_STARTS = 1000  # points at which the loss is looked at before a run
+_MOST_LOOKED_AT = 10**7  # losses, and coordinates of gradients, that are looked at before a run
 
 
 def iterate(
@@ -103,7 +102,7 @@ def iterate(
     _check_fit(problem, method, start, n_steps)
     store = Checkpoint(checkpoint, checkpoint_seconds)
     seed, key = store.seed_and_key(rng)
-    chain = _Chain(problem, method, key)
+    chain = _Chain(problem, method, key, n_paths)
     plan = Plan.make(
         n_paths, chain.rows, threads=threads, block_width=block_width, chunk_steps=chunk_steps, progress=progress
     )
@@ -122,9 +121,8 @@ def iterate(
         "x0": fingerprint(start),
         "observe": fingerprint(observers),
     }
-    run = Run(chain.advance, start, n_steps, save_every, method.name, memory=chain.memory(start))
+    run = Run(chain.advance, start, n_steps, save_every, method.name, memory=chain.memory(start), check=chain.check)
     outcome = run_ensemble(run, plan, observation, store, settings | contents)
-    chain.raise_broken_promises()
     diverged = np.where(outcome.diverged < 0, np.inf, outcome.diverged)
     return Trajectories(
         outcome.x,
@@ -140,28 +138,32 @@ def _check_fit(problem, method, start, n_steps):
     """Refuse what would go wrong in the run: the method on this problem, its schedules, the loss where it starts."""
     method.check(problem)
     method.check_schedules(n_steps)
-    points = np.unique(start[:_MOST_STARTS], axis=0)
+    points = np.unique(start[: max(1000, _MOST_LOOKED_AT // problem.n_terms)], axis=0)
     with np.errstate(all="ignore"):
         finite = np.isfinite(problem.loss(points))
     if not finite.all():
         raise ArgumentError(f"x0 must be where the loss is finite, it is not at {points[~finite][0].tolist()}")
-    if isinstance(method.sampling, Custom):
-        method.sampling.check_at(problem, points)
+    method.sampling.refuse_bias(problem, points[: max(1, _MOST_LOOKED_AT // (problem.n_terms * problem.dim))])
 
 
 class _Chain:
     """A method on a problem as the kernel is told of it."""
 
-    def __init__(self, problem, method, key):
+    def __init__(self, problem, method, key, n_paths):
         from dynsim._kernels import chain as kernels
-        from dynsim._kernels.estimators.common import problem_addresses
+        from dynsim._kernels.estimators.common import N_PATHS, NOISE_COMPONENTS, problem_addresses
         from dynsim._kernels.fields import no_noise
 
         self.method, self.key, self.estimator = method, key, method.estimator(problem)
-        self.update, noise = method.update(problem), method.noise
+        self.update, noise = method.rule(problem), method.noise
         fields = (problem.losses_field, problem.gradients_field, self.estimator.proportions)
+        self.estimator.integers[N_PATHS] = n_paths
         self.fields = (*fields, self.estimator.kernel, self.update.kernel)  # kept alive
         n_uniforms = self.estimator.n_uniforms + self.update.n_uniforms
+        if n_uniforms > NOISE_COMPONENTS:
+            raise TooLarge(
+                f"{method!r} takes {n_uniforms} random numbers a step, more than the {NOISE_COMPONENTS} there are"
+            )
         self.n_memory = self.update.memory(np.zeros((1, problem.dim))).shape[1]
         layout = np.zeros(7, dtype=np.int64)
         layout[kernels.DIM], layout[kernels.QUERY] = problem.dim, self.update.query
@@ -193,19 +195,9 @@ class _Chain:
         rates = self.method.rates(first, last)
         self.kernel(self.problem, self.sampling, self.layout, self.key, rates, observation, span, (blocks, saves))
 
-    def raise_broken_promises(self):
-        """Raise if a gradient was larger than the bound that draws were made by, or none could be drawn."""
-        from dynsim._kernels.estimators.rejection import BROKEN, EXHAUSTED, rejection
+    def check(self):
+        """Raise if draws were not what they should be."""
+        from dynsim._kernels.estimators.common import BROKEN
 
-        if self.estimator.kernel is not rejection:
-            return
-        if self.estimator.integers[BROKEN]:
-            raise NotApplicable(
-                f"{self.method.sampling!r}: a gradient was larger than its bound in {self.estimator.integers[BROKEN]} "
-                "draws, so the draws are not by gradient norm; give larger bounds"
-            )
-        if self.estimator.integers[EXHAUSTED]:
-            raise NotApplicable(
-                f"{self.method.sampling!r}: {self.estimator.integers[EXHAUSTED]} draws found no term with a gradient: "
-                "the bounds are too far above the gradients; give tighter ones, or weight='exact'"
-            )
+        if broken := int(self.estimator.integers[BROKEN]):
+            raise NotApplicable(f"{self.method.sampling!r}: {self.estimator.promise.format(broken)}")

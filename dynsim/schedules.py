@@ -24,7 +24,7 @@ _SPAN = 2**20  # steps looked at together
 class Schedule:
     """Base of the schedules. One of your own: a subclass with ``_values``, or simply a function, see ``Custom``."""
 
-    _monotone = True  # then the first and the last value tell whether all are positive and finite
+    _monotone = False  # if it is, the first and the last value tell whether all are positive and finite
 
     def __call__(self, k: ArrayLike) -> np.ndarray:
         """The step sizes η_k of the steps k ≥ 0: integers (...) -> float64 (...)."""
@@ -34,8 +34,16 @@ class Schedule:
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(self._values(steps.astype(np.float64)), dtype=np.float64)
 
-    def check(self, n_steps: int) -> None:
-        """Refuse the schedule if it is not positive and finite in the steps 0, …, n_steps − 1.
+    def check(self, n_steps: int, *, name: str = "step_size", below: float = math.inf) -> None:
+        """Refuse the schedule if it is not positive, or not below a bound, in the steps 0, …, n_steps − 1.
+
+        Parameters
+        ----------
+        n_steps : int
+        name : str, optional
+            What the message calls it.
+        below : float, optional
+            The bound, inf by default: then 0 is refused, and else allowed.
 
         Raises
         ------
@@ -43,16 +51,16 @@ class Schedule:
             Names the first such step and its value.
         """
         n_steps = _check.count("n_steps", n_steps)
-        if self._monotone and _are_step_sizes(self(np.array([0, n_steps - 1]))).all():
+        if self._monotone and _in_range(self(np.array([0, n_steps - 1])), below).all():
             return
         for first in range(0, n_steps, _SPAN):
             values = self(np.arange(first, min(first + _SPAN, n_steps)))
-            good = _are_step_sizes(values)
+            good = _in_range(values, below)
             if not good.all():
                 k = int(np.argmin(good))
                 raise ArgumentError(
-                    f"step_size must be positive and finite in every step of the run, "
-                    f"but {self!r} gives {values[k]:g} at step {first + k} of 0 to {n_steps - 1}"
+                    f"{name} must be {'positive and finite' if below == math.inf else f'in [0, {below:g})'} in every "
+                    f"step of the run, but {self!r} gives {values[k]:g} at step {first + k} of 0 to {n_steps - 1}"
                 )
 
     def plot(self, n_steps: int, ax: "Axes | None" = None, **style: Any) -> "Axes":
@@ -70,12 +78,16 @@ class Schedule:
             object.__setattr__(self, name, guard(name, getattr(self, name), **limits))
 
 
-def _are_step_sizes(values):
-    return (values > 0) & (values < np.inf)
+def _in_range(values, below):
+    return ((values > 0) if below == math.inf else (values >= 0)) & (values < below)
+
+
+class _Monotone(Schedule):
+    _monotone = True
 
 
 @dataclass(frozen=True)
-class Constant(Schedule):
+class Constant(_Monotone):
     """η_k = value.
 
     Examples
@@ -95,7 +107,7 @@ class Constant(Schedule):
 
 
 @dataclass(frozen=True)
-class Polynomial(Schedule):
+class Polynomial(_Monotone):
     """η_k = γ/(k + m)^p, AY Theorem 3.4.
 
     There the steps are numbered from 1: AY's schedule with their m is ``Polynomial(gamma, m + 1, p)``. The theorem
@@ -125,7 +137,7 @@ class Polynomial(Schedule):
 
 
 @dataclass(frozen=True)
-class Linear(Schedule):
+class Linear(_Monotone):
     """From ``start`` at step 0 evenly to ``end`` at step n_steps − 1, and ``end`` ever after.
 
     AY §4.2, Figure 4 (2): ``Linear(2e-3, 1e-5, 5000)``.
@@ -159,7 +171,7 @@ class Linear(Schedule):
 
 
 @dataclass(frozen=True)
-class Geometric(Schedule):
+class Geometric(_Monotone):
     """η_k = start · ratio^k.
 
     Parameters
@@ -185,7 +197,7 @@ class Geometric(Schedule):
 
 
 @dataclass(frozen=True)
-class Step(Schedule):
+class Step(_Monotone):
     """Multiplied by ``factor`` after every ``every`` steps: η_k = start · factor^⌊k/every⌋.
 
     Parameters
@@ -214,7 +226,7 @@ class Step(Schedule):
 
 
 @dataclass(frozen=True)
-class Cosine(Schedule):
+class Cosine(_Monotone):
     """Half a cosine from ``start`` at step 0 to ``end`` at step n_steps − 1, and ``end`` ever after.
 
     η_k = end + (start − end) (1 + cos(πk/(n_steps − 1)))/2.
@@ -280,7 +292,7 @@ class WarmUp(Schedule):
 
 
 @dataclass(frozen=True)
-class InverseSquareRoot(Schedule):
+class InverseSquareRoot(_Monotone):
     """η = scale/√n_steps in every step: the constant step size for a known horizon T = n_steps, Z Theorem 3.4.5.
 
     For 1/√k in step k see ``Polynomial`` with p = ½.
@@ -310,7 +322,7 @@ class InverseSquareRoot(Schedule):
         return np.full_like(k, self.scale / math.sqrt(self.n_steps))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Custom(Schedule):
     """A function of your own: η_k = function(k), called with one int at a time.
 
@@ -330,11 +342,13 @@ class Custom(Schedule):
     """
 
     function: Callable[[int], float]
-    _monotone = False
 
     def __post_init__(self):
         if not callable(self.function):
             raise ArgumentError(f"function must be a function of the step number, got {type(self.function).__name__}")
+
+    def __repr__(self):  # without an address in memory: a checkpoint knows its run by it, too
+        return f"Custom({getattr(self.function, '__name__', type(self.function).__name__)})"
 
     def _values(self, k):
         return np.array([self._value(int(step)) for step in k.flat], dtype=np.float64).reshape(k.shape)

@@ -158,7 +158,11 @@ def test_the_last_batch_of_an_epoch_is_short():
 def test_groups_are_drawn_as_enumerated():
     """All choices of one term in each group, and of a group by norm."""
     problem, scheme = model(), sampling.GroupNorm()
-    g, norm, groups = problem.term_gradients(THETA), np.linalg.norm(problem.term_gradients(THETA), axis=1), problem.groups
+    g, norm, groups = (
+        problem.term_gradients(THETA),
+        np.linalg.norm(problem.term_gradients(THETA), axis=1),
+        problem.groups,
+    )
     A = np.bincount(groups, weights=problem.weights)
     outcomes, p = [], []
     for chosen in itertools.product(*(np.flatnonzero(groups == j) for j in range(3))):
@@ -258,15 +262,99 @@ def test_a_gradient_above_its_bound_ends_the_run_with_an_error():
         ds.iterate(problem, ds.SGD(0.1, sampling.Rejection(0.01 * BOUNDS)), THETA, n_steps=5, rng=0)
 
 
-def test_rejection_makes_no_step_where_there_is_no_gradient():
-    problem = ds.problems.linear_model([[1.0], [2.0]], [1.0, 2.0], "welsch")
-    for weight in ("exact", "estimated"):
-        method = ds.SGD(0.1, sampling.Rejection([1.0, 2.0], weight=weight))
-        if weight == "exact":
-            assert (ds.iterate(problem, method, 1.0, n_steps=3, rng=0).x == 1).all()
-        else:
-            with pytest.raises(ds.errors.NotApplicable, match="found no term with a gradient"):
-                ds.iterate(problem, method, 1.0, n_steps=1, rng=0)
+def test_a_broken_bound_is_not_forgotten_by_a_checkpoint(tmp_path):
+    method = ds.SGD(0.1, sampling.Rejection(0.01 * BOUNDS))
+    for _ in range(2):
+        with pytest.raises(ds.errors.NotApplicable, match="larger than its bound"):
+            ds.iterate(
+                model(), method, THETA, n_steps=50, rng=0, checkpoint=tmp_path / "c.npz", checkpoint_seconds=1e-6
+            )
+
+
+@pytest.mark.parametrize("weight", ["exact", "estimated"])
+def test_rejection_makes_no_step_where_there_is_no_gradient_and_finds_rare_ones(weight):
+    fitted = ds.problems.linear_model([[1.0], [2.0]], [1.0, 2.0], "welsch")
+    method = ds.SGD(0.1, sampling.Rejection([1.0, 2.0], weight=weight))
+    assert (ds.iterate(fitted, method, 1.0, n_steps=3, rng=0).x == 1).all()
+    g, norm = model().term_gradients(THETA), np.linalg.norm(model().term_gradients(THETA), axis=1)
+    loose = sampling.Rejection(1e6, weight=weight, n_proposals=5)  # nothing is taken in a thousand proposals
+    step = estimates(model(), loose, 1, n_paths=2000)
+    direction = step / np.linalg.norm(step, axis=1, keepdims=True)
+    counts = law_of(g / norm[:, None], direction)
+    p = sampling.GradientNorm().probabilities(model(), THETA)
+    assert stats.chisquare(counts, p * 2000).pvalue > 1e-5
+
+
+def test_a_large_batch_of_rejections_does_not_repeat_its_draws():
+    problem, scheme = model(), SCHEMES["rejection"]
+    g = estimates(problem, scheme, 900, n_paths=4000)
+    square = ((g - problem.gradient(THETA)) ** 2).sum(axis=1)
+    stated = [np.trace(problem.gradient_covariance(THETA, scheme, batch_size)) for batch_size in (900, 512)]
+    assert abs(square.mean() - stated[0]) < 5 * square.std() / np.sqrt(4000)
+    assert abs(square.mean() - stated[1]) > 5 * square.std() / np.sqrt(4000)  # negative control
+    with pytest.raises(ds.errors.ArgumentError, match="batch_size must be at most 1023 with Rejection, got 2000"):
+        ds.iterate(problem, ds.SGD(0.1, scheme, batch_size=2000), THETA, n_steps=1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda t, n: max(0.0, t[0] - 0.2), lambda t, n: np.sqrt(t[0] - 0.2), lambda t, n: t[0] - 0.2],
+    ids=["nothing to draw", "NaN", "negative"],
+)
+def test_probabilities_that_go_wrong_in_the_run_end_it_with_an_error(function):
+    problem = ds.problems.linear_model([[1.0], [1.0]], [-1.0, -3.0])
+    with pytest.raises(ds.errors.NotApplicable, match="function was negative, not a number, or 0 for all terms in"):
+        ds.iterate(problem, ds.SGD(0.1, sampling.Custom(function)), 1.0, n_steps=50, rng=0)
+    run = ds.iterate(problem, ds.SGD(0.1, sampling.Custom(function, floor=0.5)), 1.0, n_steps=50, n_paths=50, rng=0)
+    assert abs(run.x[:, -1].mean() + 2) < 0.3  # with a floor, unbiased whatever happens
+
+
+def test_a_term_that_is_never_drawn_though_it_has_a_gradient_is_refused_everywhere():
+    scheme = sampling.Custom(lambda theta, n: 1.0 if n == 0 else 0.0)
+    problem = ds.problems.linear_model([[1.0], [1.0]], [-1.0, -3.0])
+    method = ds.SGD(0.1, scheme)
+    for ask in (
+        lambda: sampling.variance(problem, scheme, [0.0]),
+        lambda: ds.convergence_speed(problem, method, [0.0], target=-2.0),
+        lambda: ds.markov_chain(ds.problems.two_valleys(), method, x0=0.25),
+        lambda: ds.sde_limit(ds.problems.two_valleys(), method),
+        lambda: ds.iterate(problem, method, 0.0, n_steps=1),
+    ):
+        with pytest.raises(
+            ds.errors.ArgumentError, match=r"function is 0 for term 1 at θ = .*, where it has a gradient"
+        ):
+            ask()
+
+
+def test_a_function_of_one_s_own_is_looked_at_anew_for_each_problem():
+    scheme = sampling.Custom(lambda theta, n: abs(theta[1]) + 1.0)
+    assert scheme.probabilities(model(), THETA).sum() == pytest.approx(1)
+    with pytest.raises(ds.errors.ArgumentError, match=r"function fails at θ = .*: IndexError"):
+        scheme.probabilities(ds.problems.two_valleys(), [0.1])
+    shifted = sampling.Custom(lambda theta, n: theta[0] - 1.0 + n)  # right where the run is, not at 0.5
+    assert ds.iterate(ds.problems.two_valleys(), ds.SGD(0.01, shifted), 3.0, n_steps=3, rng=0).complete
+
+
+def test_questions_about_single_independent_steps_refuse_schemes_with_a_memory():
+    valleys = ds.problems.two_valleys()
+    for scheme in (sampling.Reshuffled(), sampling.Stale(3), sampling.Presample(3, threshold=0)):
+        for ask in (ds.sde_limit, lambda p, m: ds.markov_chain(p, m, x0=0.2)):
+            with pytest.raises(ds.errors.NotApplicable, match="needs steps that do not depend on the draws before"):
+                ask(valleys, ds.SGD(0.04, scheme))
+
+
+def test_schemes_that_draw_alike_have_the_same_limit_and_range():
+    problem = ds.problems.linear_model(model().X, model().y)
+    pairs = [
+        (ds.SGD(0.1), ds.SGD(0.1, sampling.WithoutReplacement())),
+        (ds.RR(0.1), ds.SGD(0.1, sampling.Rejection(1e3, weight="exact"))),
+        (ds.RR(0.1), ds.SGD(0.1, sampling.Mixture(1.0))),
+        (ds.SGD(0.1), ds.SGD(0.1, sampling.Mixture(0.0))),
+    ]
+    for pair in pairs:
+        np.testing.assert_allclose(*[ds.sde_limit(problem, m).covariance(0.0, THETA) for m in pair], rtol=1e-12)
+        one, other = [ds.step_size_range(problem, m, at=THETA).max for m in pair]
+        assert one == pytest.approx(other, rel=1e-12)
 
 
 def test_balanced_proportions_generalize_those_of_two_valleys():
@@ -311,7 +399,11 @@ def test_schemes_refuse_bad_arguments(make, message):
 @pytest.mark.parametrize(
     ("scheme", "batch_size", "message"),
     [
-        (sampling.WithoutReplacement(), 8, "batch_size must be at most the number of terms, 7, without replacement, got 8"),
+        (
+            sampling.WithoutReplacement(),
+            8,
+            "batch_size must be at most the number of terms, 7, without replacement, got 8",
+        ),
         (sampling.Reshuffled(), 8, "batch_size must be at most the number of terms, 7"),
         (sampling.Presample(2, threshold=0), 3, "pool must be at least the batch size, 3, got 2"),
         (sampling.Presample(4), 1, "never turns itself on"),
@@ -319,8 +411,8 @@ def test_schemes_refuse_bad_arguments(make, message):
         (sampling.GroupNorm([0, 1]), 1, "groups has 2 numbers, but .* has 7 terms"),
         (sampling.Custom(lambda theta: 1.0), 1, r"function must take \(theta, n\)"),
         (sampling.Custom(lambda theta, n: theta[9]), 1, "function fails at θ = .*: IndexError"),
-        (sampling.Custom(lambda theta, n: float(n)), 1, "function is 0 at x0 for term 0, which has a gradient there"),
-        (sampling.Custom(lambda theta, n: n - 0.5), 1, "function must be nonnegative, it is -0.5"),
+        (sampling.Custom(lambda theta, n: float(n)), 1, "function is 0 for term 0 at θ = .*, where it has a gradient"),
+        (sampling.Custom(lambda theta, n: n - 0.5), 1, "function must be nonnegative, it is -0.5 at θ"),
     ],
 )
 def test_schemes_that_do_not_fit_are_refused_before_the_run(scheme, batch_size, message):
@@ -332,5 +424,7 @@ def test_what_a_scheme_needs_and_the_problem_lacks_is_said():
     problem = ds.problems.linear_model(np.eye(3), np.zeros(3))
     problem.groups = problem.gradient_bounds = problem.lipschitz = None
     for scheme in (sampling.GroupNorm(), sampling.Rejection(), sampling.Lipschitz()):
-        with pytest.raises(ds.errors.NotApplicable, match=rf"{scheme.name} needs .*, which linear_model.* does not have"):
+        with pytest.raises(
+            ds.errors.NotApplicable, match=rf"{scheme.name} needs .*, which linear_model.* does not have"
+        ):
             ds.iterate(problem, ds.SGD(0.1, scheme), 0.0, n_steps=1)

@@ -566,7 +566,7 @@ def params_first(theta, g, step_size, k, params, m):
 @pytest.mark.parametrize(
     ("update", "options", "message"),
     [
-        (too_few, {}, r"update must take \(theta, g, step_size, k, …\), got \(theta, g, step_size\)"),
+        (too_few, {}, r"update must take \(theta, g, step_size, k, …\) by name, got \(theta, g, step_size\)"),
         (returns, {}, "update must change theta in place and return nothing, it returned array"),
         (imports, {}, "update cannot be compiled: "),
         (reaches_too_far, {}, "update fails in its first step: IndexError: index 7 is out of bounds"),
@@ -638,9 +638,12 @@ def test_methods_refuse_what_is_out_of_range_when_they_are_made(make, message):
 schedule = ds.schedules.Custom
 UNFIT = [
     (ds.SGD(schedule(lambda k: 0.1 * (3 - k))), "step_size must be positive .* gives 0 at step 3 of 0 to 9"),
-    (ds.HeavyBall(0.1, momentum=schedule(lambda k: 0.3 * k)), r"momentum must lie in \[0, 1\) .*, it is 1.2 at step 4"),
-    (ds.Nesterov(0.1, momentum=schedule(lambda k: 0.5 - 0.2 * k)), "in every step, it is -0.1 at step 3"),
-    (ds.Nesterov(0.1, momentum=schedule(lambda k: np.nan)), "it is nan at step 0"),
+    (ds.HeavyBall(0.1, momentum=schedule(lambda k: 0.3 * k)), r"momentum must be in \[0, 1\) .* gives 1.2 at step 4"),
+    (
+        ds.Nesterov(0.1, momentum=schedule(lambda k: 0.5 - 0.2 * k)),
+        "in every step of the run, but .* gives -0.1 at step 3",
+    ),
+    (ds.Nesterov(0.1, momentum=schedule(lambda k: np.nan)), "gives nan at step 0"),
     (ds.GClip(0.1, threshold=schedule(lambda k: 3.0 - k)), "must be positive and finite .* gives 0 at step 3"),
     (ds.SGD(0.1, sampling.WithoutReplacement(), batch_size=13), "batch_size must be at most the number of terms, 12"),
     (ds.SGD(0.1, sampling.Reshuffled(), batch_size=13), "without replacement, got 13"),
@@ -709,7 +712,53 @@ def test_what_is_known_of_plain_sgd_alone_says_what_is_not_plain(valleys, method
 
 def test_dependent_draws_have_no_finite_chain_and_no_step_size_range(valleys):
     method = ds.SGD(0.04, sampling.Reshuffled())
-    with pytest.raises(NotApplicable, match=r"markov_chain needs steps that are drawn independently .* got Reshuffled"):
+    with pytest.raises(
+        NotApplicable, match=r"markov_chain needs steps that do not depend on the draws before, got Reshuffled"
+    ):
         ds.markov_chain(valleys, method, x0=0.25)
-    with pytest.raises(NotApplicable, match="step_size_range needs steps that are drawn independently"):
+    with pytest.raises(NotApplicable, match="step_size_range needs steps that do not depend on the draws before"):
         ds.step_size_range(valleys, method, at=[0.2])
+
+
+@pytest.mark.parametrize(
+    "method", [ds.Clipped(0.5, gamma=1.0, batch_size="full"), ds.Normalized(0.5, batch_size="full")]
+)
+def test_clipping_tames_gradients_whose_squares_overflow(method):
+    """On exponential wings at 360 the gradient is 8e155, finite: the first step has length one half."""
+    run = ds.iterate(ds.problems.exponential_wings(), method, 360.0, n_steps=1)
+    assert run.x[0, 1, 0] == 359.5
+    tiny = ds.Normalized(1e-170, batch_size="full")
+    run = ds.iterate(ds.problems.quadratic([1.0, 1.0]), tiny, [3e-165, 4e-165], n_steps=1)
+    np.testing.assert_allclose(run.x[0, 0] - run.x[0, 1], [6e-171, 8e-171], rtol=1e-4)
+
+
+def test_a_schedule_of_one_s_own_is_looked_at_in_every_step():
+    class Wave(ds.schedules.Schedule):
+        def _values(self, k):
+            return 0.1 * np.cos(2 * np.pi * k / 10)
+
+    with pytest.raises(
+        ArgumentError, match=r"step_size must be positive and finite in every step of the run, but .* step 3"
+    ):
+        ds.iterate(ds.problems.quadratic([1.0]), ds.SGD(Wave()), 1.0, n_steps=11)
+
+
+def test_a_run_with_functions_as_schedules_is_resumed_by_equal_functions(tmp_path):
+    """As in a new process, where they have another address."""
+
+    def run():
+        method = ds.Nesterov(lambda k: 0.5 / (k + 10), momentum=lambda k: k / (k + 3))
+        return ds.iterate(ds.problems.two_valleys(), method, 0.5, n_steps=40, rng=0, checkpoint=tmp_path / "c.npz")
+
+    assert (run().x == run().x).all()
+
+
+def test_scratch_of_very_many_terms_and_numbers_is_bounded_or_refused():
+    problem = ds.problems.disparate_groups(20_000, rng=0)
+    chain = ds.iterate(problem, ds.SGD(1e-4, sampling.Reshuffled()), 0.0, n_steps=64, n_paths=64, rng=0, threads=1)
+    again = ds.iterate(problem, ds.SGD(1e-4, sampling.Reshuffled()), 0.0, n_steps=64, n_paths=64, rng=0, chunk_steps=7)
+    assert (chain.x == again.x).all()
+    with pytest.raises(ds.errors.TooLarge, match="random numbers a step, more than the 1048576 there are"):
+        ds.iterate(problem, ds.SGD(1e-4, batch_size=10**7), 0.0, n_steps=1)
+    with pytest.raises(ds.errors.TooLarge, match="what the paths remember"):
+        ds.iterate(problem, ds.SGD(1e-4, sampling.Stale(5)), 0.0, n_steps=1, n_paths=10**6)

@@ -10,7 +10,7 @@ from dynsim._kernels.jit import formula, widest_vectors
 # Rows of the table that describes a sampling scheme with fixed proportions f_n.
 WEIGHTS, REWEIGHTING, CUMULATIVE, GUIDE = 0, 1, 2, 3
 TILE = 16  # terms whose proportions are looked at together
-SCRATCH = 3 + TILE  # rows that draw_by_proportions needs besides one for each tile
+SCRATCH = 3 + TILE  # rows that drawing by proportions needs besides one for each tile
 _SCAN = 16  # up to so many terms, counting over all of them (SIMD) beats jumping in by the guide
 
 
@@ -47,16 +47,21 @@ def draw_equal(u, table, term, scale):
 
 
 @formula
-def draw_by_proportions(u, proportions, theta, params, weights, share, work, term, scale):
-    """Term n with probability p_n = t q_n/Σq + (1−t) a_n, t = share, and its reweighting a_n/p_n.
+def _mixed(factor, q, weight):
+    """The share of q and that of the weights; the latter alone for factor 0, whatever q is."""
+    return weight + (factor * q if factor > 0.0 else 0.0)
 
-    Where all q are 0, p = a for t < 1, and for t = 1 the weight is 0. The field q is evaluated for one tile of terms
-    after the other, of which only the sums are kept, and then, for each lane alone, for the tile that its draw falls
-    into. work (SCRATCH + tiles, W) is scratch.
+
+@formula
+def sum_proportions(proportions, theta, params, weights, share, work):
+    """Prepare draws of term n with probability p_n = t q_n/Σq + (1−t) a_n, t = share; p = a where t < 1 and not Σq > 0.
+
+    The field q is evaluated for one tile of terms after the other, of which only the sums are kept, and their total in
+    the first row of work (SCRATCH + tiles, W), 0 where nothing can be drawn.
     """
     widest_vectors()
-    n_terms, width, dim = weights.shape[0], u.shape[0], theta.shape[0]
-    total, running, factor, tile, sums = work[0], work[1], work[2], work[3 : 3 + TILE], work[3 + TILE :]
+    n_terms, width = weights.shape[0], theta.shape[1]
+    total, factor, tile, sums = work[0], work[2], work[3 : 3 + TILE], work[3 + TILE :]
     n_tiles = (n_terms + TILE - 1) // TILE
     for i in range(width):
         total[i] = 0.0
@@ -73,20 +78,31 @@ def draw_by_proportions(u, proportions, theta, params, weights, share, work, ter
                 sums[g, i] += rows[-1, i]
         for i in range(width):
             total[i] += sums[g, i]
-    mixed = share < 1.0
-    if mixed:
+    if share < 1.0:
         for i in range(width):
             factor[i] = share / total[i] if total[i] > 0.0 else 0.0
-            total[i] = share + (1.0 - share) if total[i] > 0.0 else 1.0 - share
+            total[i] = 1.0 if total[i] > 0.0 else 1.0 - share
         for g in range(n_tiles):
             weight = (1.0 - share) * weights[g * TILE : (g + 1) * TILE].sum()
             for i in range(width):
-                sums[g, i] = factor[i] * sums[g, i] + weight
-    if n_tiles == 1:
-        if mixed:
+                sums[g, i] = _mixed(factor[i], sums[g, i], weight)
+        if n_tiles == 1:
             for n in range(n_terms):
                 for i in range(width):
-                    tile[n, i] = factor[i] * tile[n, i] + (1.0 - share) * weights[n]
+                    tile[n, i] = _mixed(factor[i], tile[n, i], (1.0 - share) * weights[n])
+
+
+@formula
+def draw_by_sums(u, proportions, theta, params, weights, share, work, term, scale):
+    """Term n with probability p_n, and its reweighting a_n/p_n, after sum_proportions; weight 0 where there is none.
+
+    Each lane alone looks at the tile that its draw falls into.
+    """
+    widest_vectors()
+    n_terms, width, dim = weights.shape[0], u.shape[0], theta.shape[0]
+    total, running, factor, tile, sums = work[0], work[1], work[2], work[3 : 3 + TILE], work[3 + TILE :]
+    n_tiles = (n_terms + TILE - 1) // TILE
+    if n_tiles == 1:
         _count_below(tile[:n_terms], u, total, running, term, scale)
         for i in range(width):
             drawn = tile[term[i], i]
@@ -100,9 +116,9 @@ def draw_by_proportions(u, proportions, theta, params, weights, share, work, ter
             point[j, 0] = theta[j, i]
         rows = p[: min(TILE, n_terms - g * TILE)]
         proportions(point, params, weights, g * TILE, rows)
-        if mixed:
+        if share < 1.0:
             for c in range(rows.shape[0]):
-                rows[c, 0] = factor[i] * rows[c, 0] + (1.0 - share) * weights[g * TILE + c]
+                rows[c, 0] = _mixed(factor[i], rows[c, 0], (1.0 - share) * weights[g * TILE + c])
         last = -1
         for c in range(rows.shape[0]):
             if rows[c, 0] > 0.0:

@@ -13,7 +13,8 @@ def field(x, params, weights, first, out):
     widest_vectors()
     for c in range(out.shape[0]):
         for i in range(x.shape[1]):
-            out[c, i] = function(point(x, i), first + c{params})
+            q = function(point(x, i), first + c{params})
+            out[c, i] = q if q >= 0.0 else np.nan
 """
 
 

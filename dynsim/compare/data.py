@@ -57,7 +57,8 @@ class DataComparison:
             ("scheme", "10 %", "median", "90 %", "diverged", "step size"),
         ]
         for s in self.schemes:
-            rows.append((s.name, *(number(v, 4) for v in s.loss[:, -1]), str(s.trajectories.n_diverged), _bound(s.holds)))
+            losses, diverged = [number(v, 4) for v in s.loss[:, -1]], str(s.trajectories.n_diverged)
+            rows.append((s.name, *losses, diverged, _bound(s.holds)))
         best = self.problem.loss(self.best)
         parameters = [("final", "best fit", *(c for s in self.schemes for c in (s.name, "")))]
         parameters.append(("parameters", "found", *["median", "10 to 90 %"] * len(self.schemes)))
@@ -82,8 +83,9 @@ class DataComparison:
             lines.append("Quantiles over paths.")
         else:
             lines += [
-                "Quantiles over paths. Stable: one-step criterion of AY Lemma 3.2 for features like these at a minimum",
-                "that fits all data; here it bounds the pull back from afar (square loss) and says nothing of outliers.",
+                "Quantiles over paths. Stable: one-step criterion of AY Lemma 3.2 for features like these at a",
+                "minimum that fits all data; here it bounds the pull back from afar (square loss) and says nothing",
+                "of outliers.",
             ]
         lines += [
             diverged_line(s.name, s.trajectories) + "; they are left out of the quantiles"

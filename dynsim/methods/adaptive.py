@@ -23,6 +23,13 @@ class RMSProp(Method):
         ε > 0.
     elementwise : bool, optional
         g² coordinate by coordinate, as everybody (L's experiments too) has it; False: ‖g‖² for all, as L's formulas.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.RMSProp(0.01, batch_size="full")
+    >>> ds.iterate(ds.problems.quadratic([1.0, 4.0]), method, 1.0, n_steps=2).x[0, -1].round(4).tolist()
+    [0.8329, 0.8329]
     """
 
     alpha: float = field(default=0.99, kw_only=True)
@@ -35,7 +42,7 @@ class RMSProp(Method):
         object.__setattr__(self, "eps", _check.positive("eps", self.eps))
         _check.instance("elementwise", self.elementwise, bool, "True or False")
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ ← θ − η g/(ε + √v)."""
         from dynsim._kernels.methods.adaptive import rmsprop, rmsprop_scalar
 
@@ -61,6 +68,13 @@ class Adam(Method):
         ε > 0.
     elementwise : bool, optional
         g² coordinate by coordinate, as everybody (L's experiments too) has it; False: ‖g‖² for all, as L's formulas.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.Adam(0.01, batch_size="full")
+    >>> ds.iterate(ds.problems.quadratic([1.0, 4.0]), method, 1.0, n_steps=2).x[0, -1].round(4).tolist()
+    [0.98, 0.98]
     """
 
     beta1: float = field(default=0.9, kw_only=True)
@@ -75,7 +89,7 @@ class Adam(Method):
         object.__setattr__(self, "eps", _check.positive("eps", self.eps))
         _check.instance("elementwise", self.elementwise, bool, "True or False")
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ ← θ − η m̂/(ε + √v̂)."""
         from dynsim._kernels.methods.adaptive import adam, adam_scalar
 
@@ -104,6 +118,13 @@ class ACClip(Method):
         ε ≥ 0.
     tau0 : float, optional
         τ_0 ≥ 0.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.ACClip(0.1, batch_size="full")
+    >>> ds.iterate(ds.problems.quadratic([1.0, 4.0]), method, 1.0, n_steps=2).x[0, -1].round(4).tolist()
+    [0.997, 0.9881]
     """
 
     alpha: float = field(default=1.0, kw_only=True)
@@ -122,7 +143,7 @@ class ACClip(Method):
         if self.alpha > 2:
             raise ArgumentError(f"alpha must lie in (0, 2], got {self.alpha:g}")
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ ← θ − η min(τ/(|m| + ε), 1) m."""
         from dynsim._kernels.methods.adaptive import acclip
 

@@ -42,7 +42,7 @@ def zeros(count: int) -> Callable:
 
 @dataclass(frozen=True, repr=False)
 class Method:
-    """Base of the methods: a step size, a sampling scheme, a batch size, and noise added to the gradient.
+    """Base of the methods, never made by itself: step size, sampling scheme, batch size, noise added to the gradient.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Method:
             return covariance_of_full(problem, theta)
         return self.sampling.covariance(problem, theta, self.batch_size)
 
-    def update(self, problem: "Problem") -> Update:
+    def rule(self, problem: "Problem") -> Update:
         """How kernels make a step from it."""
         raise NotImplementedError
 
@@ -143,6 +143,8 @@ def plain_sgd(verb: str, method: Method, *, independent: bool = True) -> None:
         raise NotApplicable(f"{verb} does not know noise added to the gradient, got {method.noise!r}")
     if method.batch_size != 1:
         raise NotApplicable(f"{verb} is for one term drawn in a step, got batch_size={method.batch_size!r}")
+    if not method.sampling.memoryless:
+        raise NotApplicable(f"{verb} needs steps that do not depend on the draws before, got {method.sampling!r}")
     if independent and not method.sampling.independent:
         raise NotApplicable(f"{verb} needs steps that are drawn independently by p_n(θ), got {method.sampling!r}")
 

@@ -1,5 +1,6 @@
 """A user's own method."""
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,6 @@ from functools import cached_property
 import numpy as np
 
 from dynsim import _check
-from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 from dynsim.methods.base import Method, Update, zeros
 
@@ -45,32 +45,20 @@ class Custom(Method):
     [0.5, 0.49, 0.48, 0.47]
     """
 
-    update_rule: Callable = field(kw_only=True, default=None)  # type: ignore[assignment]
+    update: Callable = field(kw_only=True)
     state: Mapping[str, int] = field(default_factory=dict, kw_only=True)
     params: tuple[float, ...] = field(default=(), kw_only=True)
 
-    def __init__(
-        self,
-        step_size,
-        sampling=None,
-        *,
-        update: Callable,
-        state: Mapping[str, int] | None = None,
-        params: ArrayLike = (),
-        batch_size: int | str = 1,
-        noise=None,
-    ):
-        from dynsim.sampling import Uniform
-
-        values = {"step_size": step_size, "sampling": Uniform() if sampling is None else sampling}
-        values |= {"batch_size": batch_size, "noise": noise, "update_rule": update}
-        state = {} if state is None else _check.instance("state", state, Mapping, "a mapping from names to lengths")
-        values |= {"state": dict(state)}
-        values |= {"params": tuple(_check.array("params", params, ndim=1).tolist())}
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-        self.__post_init__()
+    def __post_init__(self):
+        super().__post_init__()
+        if not callable(self.update):
+            raise ArgumentError(f"update must be a function, got {type(self.update).__name__}")
+        _check.instance("state", self.state, Mapping, "a mapping from names to lengths")
+        object.__setattr__(self, "params", tuple(_check.array("params", self.params, ndim=1).tolist()))
         self._remembered()
+
+    def __hash__(self):
+        return hash((self.step_size, self.sampling, self.batch_size, self.noise, self.update, *self.state.items()))
 
     @cached_property
     def _compiled(self) -> dict:  # not a field: it is no part of what a checkpoint knows the method by
@@ -79,18 +67,17 @@ class Custom(Method):
     @property
     def name(self) -> str:
         """The name of the function."""
-        return getattr(self.update_rule, "__name__", "Custom")
+        return getattr(self.update, "__name__", "Custom")
 
     def __repr__(self):
-        return f"Custom({self.name}, step_size={self.step_size!r}, sampling={self.sampling!r})"
+        return super().__repr__().replace(repr(self.update), self.name)
 
     def _remembered(self):
         """Names of the arrays that a path remembers, and whether the function takes params."""
-        if not callable(self.update_rule):
-            raise ArgumentError(f"update must be a function, got {type(self.update_rule).__name__}")
-        names = list(inspect.signature(getattr(self.update_rule, "py_func", self.update_rule)).parameters)
-        if len(names) < len(_GIVEN):
-            raise ArgumentError(f"update must take (theta, g, step_size, k, …), got ({', '.join(names)})")
+        parameters = inspect.signature(getattr(self.update, "py_func", self.update)).parameters.values()
+        names = [p.name for p in parameters]
+        if len(names) < len(_GIVEN) or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+            raise ArgumentError(f"update must take (theta, g, step_size, k, …) by name, got ({', '.join(names)})")
         if "params" in names[: len(_GIVEN)] or "params" in names[:-1]:
             raise ArgumentError("update must take params as its last argument")
         extra = names[len(_GIVEN) :]
@@ -108,19 +95,25 @@ class Custom(Method):
     def check(self, problem) -> None:
         """Call the function once as it stands, so that a mistake in it shows as such."""
         super().check(problem)
-        arguments = [np.full(problem.dim, 0.5), np.full(problem.dim, 0.25), 0.1, 0]
+        arguments: list = [np.full(problem.dim, 0.5), np.full(problem.dim, 0.25), 0.1, 0]
         arguments += [np.zeros(size) for size in self._sizes(problem.dim)]
         if self._remembered()[1]:
             arguments.append(np.array(self.params))
+        before = copy.deepcopy(arguments)
         try:
             with np.errstate(all="ignore"):
-                value = self.update_rule(*arguments)
+                value = self.update(*arguments)
         except Exception as error:
             raise ArgumentError(f"update fails in its first step: {type(error).__name__}: {error}") from None
         if value is not None:
             raise ArgumentError(f"update must change theta in place and return nothing, it returned {value!r}")
+        if all(np.array_equal(a, b) for a, b in zip(arguments, before, strict=True)):
+            raise ArgumentError(
+                "update must change theta in place: for g = 0.25 in all coordinates its first step changes nothing "
+                "(write theta[j] = … or theta[:] = …, not theta = …)"
+            )
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """The function, compiled for blocks of paths."""
         from dynsim._kernels.user_fields import DoesNotCompile
         from dynsim._kernels.user_methods import update_field
@@ -129,7 +122,7 @@ class Custom(Method):
         key = (problem.dim, *sizes)
         if key not in self._compiled:
             try:
-                self._compiled[key] = update_field(self.update_rule, problem.dim, sizes, self._remembered()[1])
+                self._compiled[key] = update_field(self.update, problem.dim, sizes, self._remembered()[1])
             except DoesNotCompile as error:
                 raise ArgumentError(f"update cannot be compiled: {error}") from None
         return Update(self._compiled[key], np.array(self.params), zeros(sum(sizes)))

@@ -8,7 +8,7 @@ from dynsim import _check
 from dynsim.errors import ArgumentError
 from dynsim.methods.base import Method, Update, nonnegative
 from dynsim.sampling import Balanced, GradientNorm, Uniform
-from dynsim.schedules import Schedule
+from dynsim.schedules import Schedule, as_schedule
 
 _NAMES = {Uniform: "SGD", GradientNorm: "RR", Balanced: "Balanced"}
 
@@ -46,7 +46,7 @@ class SGD(Method):
             return "GD"
         return _NAMES.get(type(self.sampling), f"SGD, {self.sampling.name}")
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ ← θ − η g."""
         from dynsim._kernels.methods.descent import sgd
 
@@ -81,6 +81,13 @@ class GClip(Method):
     threshold : float or Schedule
         τ_k > 0. Z Theorem 4.4.2 takes τ_k = G k^{1/α} from k = 1:
         ``schedules.Custom(lambda k: G * (k + 1) ** (1 / alpha))``.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.GClip(0.1, batch_size="full", threshold=1.0)
+    >>> ds.iterate(ds.problems.quadratic([1.0, 4.0]), method, 1.0, n_steps=2).x[0, -1].round(4).tolist()
+    [0.9497, 0.8064]
     """
 
     threshold: float | Schedule = field(kw_only=True)
@@ -89,7 +96,7 @@ class GClip(Method):
         super().__post_init__()
         _set_threshold(self, "threshold", self.threshold)
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ ← θ − η min(1, τ/‖g‖) g."""
         from dynsim._kernels.methods.descent import clipped
 
@@ -103,12 +110,11 @@ class GClip(Method):
         """η_k and τ_k must be positive."""
         super().check_schedules(n_steps)
         if isinstance(self.threshold, Schedule):
-            self.threshold.check(n_steps)
+            self.threshold.check(n_steps, name="threshold")
 
 
 def _set_threshold(method, name, value):
-    if not isinstance(value, Schedule):
-        value = _check.positive(name, value)
+    value = as_schedule(value) if callable(value) else _check.positive(name, value)
     object.__setattr__(method, name, value)
 
 
@@ -124,6 +130,13 @@ class Clipped(Method):
         As for :class:`dynsim.SGD`.
     gamma : float
         γ > 0.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.Clipped(0.1, batch_size="full", gamma=1.0)
+    >>> ds.iterate(ds.problems.quadratic([1.0, 4.0]), method, 1.0, n_steps=2).x[0, -1].round(4).tolist()
+    [0.9497, 0.8064]
     """
 
     gamma: float = field(kw_only=True)
@@ -132,7 +145,7 @@ class Clipped(Method):
         super().__post_init__()
         object.__setattr__(self, "gamma", _check.positive("gamma", self.gamma))
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ ← θ − min(η, γη/‖g‖) g."""
         from dynsim._kernels.methods.descent import clipped
 
@@ -153,6 +166,13 @@ class Normalized(Method):
         As for :class:`dynsim.SGD`.
     beta : float, optional
         β ≥ 0. With β = γ and the same η/γ for η, its step is between half of that of :class:`Clipped` and the whole.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.Normalized(0.1, batch_size="full", beta=1.0)
+    >>> ds.iterate(ds.problems.quadratic([1.0, 4.0]), method, 1.0, n_steps=2).x[0, -1].round(4).tolist()
+    [0.9601, 0.8453]
     """
 
     beta: float = field(default=0.0, kw_only=True)
@@ -161,7 +181,7 @@ class Normalized(Method):
         super().__post_init__()
         object.__setattr__(self, "beta", nonnegative("beta", self.beta))
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ ← θ − η/(‖g‖ + β) g."""
         from dynsim._kernels.methods.descent import normalized
 
@@ -180,6 +200,13 @@ class ProjectedGClip(GClip):
         Of the ball, above 0.
     center : sequence of float, optional
         Of the ball, shape (dim,); 0 by default.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.ProjectedGClip(0.1, batch_size="full", threshold=1.0, radius=1.0)
+    >>> ds.iterate(ds.problems.quadratic([1.0, 4.0]), method, 1.0, n_steps=2).x[0, -1].round(4).tolist()
+    [0.7079, 0.5827]
     """
 
     radius: float = field(kw_only=True)
@@ -197,7 +224,7 @@ class ProjectedGClip(GClip):
         if self.center is not None and len(self.center) != problem.dim:
             raise ArgumentError(f"center must have shape ({problem.dim},), got ({len(self.center)},)")
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ ← Π(θ − η min(1, τ/‖g‖) g)."""
         from dynsim._kernels.methods.descent import projected
 
@@ -215,6 +242,13 @@ class CClip(GClip):
         As for :class:`GClip`. Z Theorem 4.5.1 takes τ_k B_j = B_j k^{1/α}.
     scales : sequence of float, optional
         B_j > 0, shape (dim,); 1 by default.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.CClip(0.1, batch_size="full", threshold=1.0)
+    >>> ds.iterate(ds.problems.quadratic([1.0, 4.0]), method, 1.0, n_steps=2).x[0, -1].round(4).tolist()
+    [0.81, 0.8]
     """
 
     scales: tuple[float, ...] | None = field(default=None, kw_only=True)
@@ -233,7 +267,7 @@ class CClip(GClip):
         if self.scales is not None and len(self.scales) != problem.dim:
             raise ArgumentError(f"scales must have shape ({problem.dim},), got ({len(self.scales)},)")
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ_j ← θ_j − η min(1, τ B_j/|g_j|) g_j."""
         from dynsim._kernels.methods.descent import coordinates_clipped
 

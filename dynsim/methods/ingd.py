@@ -76,7 +76,15 @@ class INGD(Method):
     epsilon : float
         ε > 0.
     lipschitz : float
-        Lipschitz constant L of the loss, above ε.
+        Lipschitz constant L of the loss, at least ε.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.INGD(delta=0.1, epsilon=0.5, lipschitz=1.0)
+    >>> certificate = method.certify(ds.problems.abs_well(), 0.55, rng=0)
+    >>> certificate.found, bool(abs(abs(certificate.theta[0]) - 1) < 0.1)
+    (True, True)
     """
 
     step_size: float = field(default=1.0, init=False)
@@ -99,15 +107,12 @@ class INGD(Method):
         if self.lipschitz < self.epsilon:
             raise ArgumentError(f"lipschitz must be at least epsilon, {self.epsilon:g}, got {self.lipschitz:g}")
 
-    def __repr__(self):
-        return f"INGD(delta={self.delta!r}, epsilon={self.epsilon!r}, lipschitz={self.lipschitz!r})"
-
     @property
     def inner_steps(self) -> int:
         """K = ⌈48 L²/ε²⌉ gradients at most in one m; Z Theorem 5.4.1."""
         return math.ceil(48 * self.lipschitz**2 / self.epsilon**2)
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """One gradient more in m, and what follows from it."""
         from dynsim._kernels.methods.ingd import ingd
 
@@ -170,6 +175,13 @@ class StochasticINGD(Method):
         Above 0.
     beta : float
         β in [0, 1).
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.StochasticINGD(p=200.0, q=1.0, beta=0.5)
+    >>> ds.iterate(ds.problems.abs_well(), method, 0.5, n_steps=1000, rng=0).x[0, -1].round(1).tolist()
+    [1.0]
     """
 
     step_size: float = field(default=1.0, init=False)
@@ -182,9 +194,6 @@ class StochasticINGD(Method):
         object.__setattr__(self, "p", _check.positive("p", self.p))
         object.__setattr__(self, "q", _check.positive("q", self.q))
         object.__setattr__(self, "beta", fraction("beta", self.beta))
-
-    def __repr__(self):
-        return f"StochasticINGD(sampling={self.sampling!r}, p={self.p!r}, q={self.q!r}, beta={self.beta!r})"
 
     @classmethod
     def for_target(cls, delta: float, epsilon: float, bound: float, **options) -> "StochasticINGD":
@@ -199,7 +208,7 @@ class StochasticINGD(Method):
         p = 64 * bound**2 * math.log(16 * bound / epsilon) / (delta * epsilon**2)
         return cls(p=p, q=4 * bound * p, beta=1 - epsilon**2 / (64 * bound**2), **options)
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """m ← β m + (1−β) g, θ ← θ − m/(p‖m‖ + q)."""
         from dynsim._kernels.methods.ingd import stochastic_ingd
 
@@ -230,7 +239,8 @@ class StochasticINGD(Method):
         weights = self.beta ** np.arange(window - 1, -1, -1.0)
         weights /= weights.sum()
         combined = np.stack([np.convolve(g, weights[::-1], mode="valid") for g in gradients.T], axis=1)
-        first = int(np.linalg.norm(combined, axis=1).argmin())
+        lengths = np.linalg.norm(combined, axis=1)
+        first = int(np.where(np.isfinite(lengths), lengths, np.inf).argmin())
         part = slice(first, first + window)
         return _certificate(path[first], delta, epsilon, path[part], gradients[part], weights, len(path))
 

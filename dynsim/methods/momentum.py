@@ -4,11 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dynsim.errors import ArgumentError
 from dynsim.methods.base import Method, Update, fraction, zeros
-from dynsim.schedules import Schedule
-
-_MOST_LOOKED_AT = 2**20
+from dynsim.schedules import Schedule, as_schedule
 
 
 @dataclass(frozen=True, repr=False)
@@ -17,8 +14,8 @@ class _Momentum(Method):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.momentum, Schedule):
-            object.__setattr__(self, "momentum", fraction("momentum", self.momentum))
+        momentum = as_schedule(self.momentum) if callable(self.momentum) else fraction("momentum", self.momentum)
+        object.__setattr__(self, "momentum", momentum)
 
     def schedules(self):
         """η_k and μ_k."""
@@ -28,10 +25,7 @@ class _Momentum(Method):
         """μ_k must lie in [0, 1)."""
         super().check_schedules(n_steps)
         if isinstance(self.momentum, Schedule):
-            values = self.momentum(np.arange(min(n_steps, _MOST_LOOKED_AT)))
-            if not ((values >= 0) & (values < 1)).all():
-                k = int(np.argmin((values >= 0) & (values < 1)))
-                raise ArgumentError(f"momentum must lie in [0, 1) in every step, it is {values[k]:g} at step {k}")
+            self.momentum.check(n_steps, name="momentum", below=1.0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,11 +38,18 @@ class HeavyBall(_Momentum):
     ----------
     step_size, sampling, batch_size, noise
         As for :class:`dynsim.SGD`.
-    momentum : float or Schedule, optional
+    momentum : float, Schedule or function of k, optional
         μ in [0, 1).
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.HeavyBall(0.1, batch_size="full", momentum=0.5)
+    >>> ds.iterate(ds.problems.quadratic([1.0]), method, 1.0, n_steps=3).x[0, :, 0].round(4).tolist()
+    [1.0, 0.9, 0.76, 0.614]
     """
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """v ← μ v + g, θ ← θ − η v."""
         from dynsim._kernels.methods.momentum import heavy_ball
 
@@ -66,11 +67,18 @@ class Nesterov(_Momentum):
     ----------
     step_size, sampling, batch_size, noise
         As for :class:`dynsim.SGD`.
-    momentum : float or Schedule, optional
-        In [0, 1). For a convex loss that is not strongly so: ``schedules.Custom(lambda k: (k + 1) / (k + 4))``.
+    momentum : float, Schedule or function of k, optional
+        In [0, 1). For a convex loss that is not strongly so: ``lambda k: (k + 1) / (k + 4)``.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> method = ds.Nesterov(0.1, batch_size="full", momentum=0.5)
+    >>> ds.iterate(ds.problems.quadratic([1.0]), method, 1.0, n_steps=3).x[0, :, 0].round(4).tolist()
+    [1.0, 0.9, 0.765, 0.6278]
     """
 
-    def update(self, problem) -> Update:
+    def rule(self, problem) -> Update:
         """θ' = q − η g, q ← θ' + μ (θ' − θ)."""
         from dynsim._kernels.methods.momentum import nesterov
 

@@ -19,8 +19,9 @@ UNIT = 1e-9  # probabilities that sum to 1 within this are meant to
 class Estimator:
     """How kernels draw a batch: a compiled estimator, the field of its proportions, and what both are given.
 
-    ``integers`` (batch size first), ``numbers`` and ``table`` (rows, n_terms) are the estimator's own; ``memory`` is
-    what a path's rows of memory begin with; then how many uniforms it takes in a step, and how many rows of scratch.
+    ``integers`` (batch size first, last the number of paths and a count), ``numbers`` and ``table`` (rows, n_terms) are
+    the estimator's own; ``memory`` is what a path's rows of memory begin with; then how many uniforms it takes in a
+    step, and how many rows of scratch; ``promise`` says what was not kept in so many draws, if any are counted.
     """
 
     kernel: object
@@ -31,21 +32,36 @@ class Estimator:
     memory: np.ndarray
     n_uniforms: int
     n_work: int
+    promise: str
 
     @classmethod
-    def make(cls, kernel, batch_size, *, proportions=None, integers=(), numbers=(), table, memory=(), uniforms, work):
+    def make(
+        cls,
+        kernel,
+        batch_size,
+        *,
+        proportions=None,
+        integers=(),
+        numbers=(),
+        table,
+        memory=(),
+        uniforms,
+        work,
+        promise="",
+    ):
         """Fill in the types."""
         from dynsim._kernels.fields import no_proportions
 
         return cls(
             kernel,
             no_proportions if proportions is None else proportions,
-            np.array([batch_size, *integers], dtype=np.int64),
+            np.array([batch_size, *integers, 0, 0], dtype=np.int64),
             np.array(numbers, dtype=np.float64),
             np.array(table, dtype=np.float64, order="C"),
             np.array(memory, dtype=np.float64),
             uniforms,
             work,
+            promise,
         )
 
 
@@ -56,11 +72,14 @@ class Sampling:
     ----------
     independent : bool
         Whether each draw is one term with probabilities p_n(θ) and weight a_n/p_n, whatever was drawn before.
+    memoryless : bool
+        Whether the draws of a step do not depend on those of the steps before.
     norm_share : float or None
         t where p = t p^GN + (1−t) a.
     """
 
     independent = True
+    memoryless = True
     norm_share: float | None = None
 
     def proportions(self, problem: "Problem") -> np.ndarray | None:
@@ -92,8 +111,12 @@ class Sampling:
 
     def second_moment(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
         """E[G Gᵀ] of the estimate G of ∇L(θ) from one draw: theta (..., dim) -> (..., dim, dim)."""
+        self.refuse_bias(problem, theta)
         g = problem.term_gradients(theta)
         return np.einsum("...n,...nj,...nk->...jk", problem.weights * self.reweighting(problem, theta), g, g)
+
+    def refuse_bias(self, problem: "Problem", theta: ArrayLike) -> None:
+        """Raise where a term that has a gradient is never drawn; only probabilities of one's own can do that."""
 
     def covariance(self, problem: "Problem", theta: ArrayLike, batch_size: int = 1) -> np.ndarray:
         """Covariance of the estimate of ∇L(θ) from one batch: theta (..., dim) -> (..., dim, dim)."""

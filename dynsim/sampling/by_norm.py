@@ -1,5 +1,6 @@
 """Schemes that draw a term by the norm of its gradient, or by another function of θ."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ class _ByField(Sampling):
     """p_n(θ) = t q_n(θ)/Σq + (1−t) a_n for a block field q."""
 
     _share = 1.0
+    _strict = False  # whether Σq must be positive
 
     def _field(self, problem):
         return problem.gradient_norms_field
@@ -31,7 +33,7 @@ class _ByField(Sampling):
         self._field(problem)(lanes, problem.params, problem.weights.copy(), 0, q)
         q = q.T.reshape(*theta.shape[:-1], problem.n_terms)
         total = q.sum(axis=-1, keepdims=True)
-        p = np.where(total > 0, q / np.where(total > 0, total, 1.0), problem.weights)
+        p = np.where(total == 0, problem.weights, q / np.where(total == 0, 1.0, total))
         return self._share * p + (1 - self._share) * problem.weights
 
     def estimator(self, problem: "Problem", batch_size: int) -> Estimator:
@@ -43,10 +45,12 @@ class _ByField(Sampling):
             by_proportions,
             batch_size,
             proportions=self._field(problem),
+            integers=[self._strict],
             numbers=[self._share],
             table=problem.weights[None],
             uniforms=batch_size,
             work=problem.dim + 1 + SCRATCH + -(-problem.n_terms // TILE),
+            promise="function was negative, not a number, or 0 for all terms in {} steps; give a floor above 0",
         )
 
 
@@ -112,6 +116,7 @@ class Custom(_ByField):
 
     function: Callable
     floor: float = 0.0
+    _strict = True
     _fields: dict = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self):
@@ -128,7 +133,6 @@ class Custom(_ByField):
         from dynsim._kernels.user_sampling import proportions_field
 
         if "field" not in self._fields:
-            _check_function(self.function, problem)
             try:
                 self._fields["field"] = proportions_field(self.function)
             except DoesNotCompile as error:
@@ -139,37 +143,43 @@ class Custom(_ByField):
         name = getattr(self.function, "__name__", repr(self.function))
         return f"Custom({name}{f', floor={self.floor:g}' if self.floor else ''})"
 
-    def check(self, problem: "Problem", batch_size: int) -> None:
-        """Compile the function."""
-        self._field(problem)
+    def probabilities(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
+        """p_n(θ), shape (..., n_terms)."""
+        theta = _check.points("theta", theta, problem.dim)
+        if theta.size:
+            self._call(problem, theta.reshape(-1, problem.dim)[0])
+        p = super().probabilities(problem, theta)
+        if not np.isfinite(p[np.isfinite(theta).all(axis=-1)]).all():
+            raise ArgumentError("function must return nonnegative numbers")
+        return p
 
-    def check_at(self, problem: "Problem", theta: ArrayLike) -> None:
-        """Refuse probabilities that are negative, not finite, or 0 where a gradient is not."""
-        p = self.probabilities(problem, theta)
-        if not (np.isfinite(p).all() and (p >= 0).all()):
-            raise ArgumentError("function must return nonnegative finite numbers: at x0 it does not")
-        missed = (p == 0) & (problem.term_gradients(theta) != 0).any(axis=-1)
+    def refuse_bias(self, problem: "Problem", theta: ArrayLike) -> None:
+        """Raise where a term that has a gradient is never drawn."""
+        missed = (self.probabilities(problem, theta) == 0) & (problem.term_gradients(theta) != 0).any(axis=-1)
         if missed.any():
+            where = np.argwhere(missed)[0]
             raise ArgumentError(
-                f"function is 0 at x0 for term {np.argwhere(missed)[0][-1]}, which has a gradient there: a term that "
-                "is never drawn biases the step; give a floor above 0"
+                f"function is 0 for term {where[-1]} at θ = {np.asarray(theta)[tuple(where[:-1])].tolist()}, where it "
+                "has a gradient: a term that is never drawn biases the step; give a floor above 0"
             )
 
-
-def _check_function(function, problem):
-    from inspect import signature
-
-    n_arguments = len(signature(function).parameters)
-    if n_arguments not in (2, 3):
-        raise ArgumentError(f"function must take (theta, n) or (theta, n, params), it takes {n_arguments} arguments")
-    point = np.full(problem.dim, 0.5)
-    arguments = (point, 0) if n_arguments == 2 else (point, 0, problem.params)
-    try:
-        value = float(function(*arguments))
-    except Exception as error:
-        raise ArgumentError(f"function fails at θ = {point.tolist()}, n = 0: {type(error).__name__}: {error}") from None
-    if value < 0:
-        raise ArgumentError(f"function must be nonnegative, it is {value:g} at θ = {point.tolist()}, n = 0")
+    def _call(self, problem, point):
+        """Call the function as it stands for the first and the last term, so that a mistake in it shows as such."""
+        n_arguments = len(inspect.signature(getattr(self.function, "py_func", self.function)).parameters)
+        if n_arguments not in (2, 3):
+            raise ArgumentError(
+                f"function must take (theta, n) or (theta, n, params), it takes {n_arguments} arguments"
+            )
+        for n in (0, problem.n_terms - 1):
+            arguments = (point.copy(), n) if n_arguments == 2 else (point.copy(), n, problem.params)
+            try:
+                value = float(self.function(*arguments))
+            except Exception as error:
+                raise ArgumentError(
+                    f"function fails at θ = {point.tolist()}, n = {n}: {type(error).__name__}: {error}"
+                ) from None
+            if value < 0:
+                raise ArgumentError(f"function must be nonnegative, it is {value:g} at θ = {point.tolist()}, n = {n}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,6 +200,7 @@ class Stale(Sampling):
     refresh: int
     floor: float = 0.1
     independent = False
+    memoryless = False
 
     def __post_init__(self):
         object.__setattr__(self, "refresh", _check.count("refresh", self.refresh))

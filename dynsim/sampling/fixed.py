@@ -132,6 +132,7 @@ class Lipschitz(Sampling):
         return p / p.sum()
 
 
+_MOST_GAP = 1e-3
 _FLOOR = 1e-6  # the smallest proportion, as a share of the mean one: a term must be drawn where its gradient is not 0
 
 
@@ -171,4 +172,8 @@ def _least_largest_trace(problem, at):
         constraints={"type": "eq", "fun": lambda m: m.sum() - 1, "jac": lambda m: np.ones_like(m)},
         options={"ftol": 1e-14, "maxiter": 500},
     )
-    return proportions(solution.x)
+    f = proportions(solution.x)
+    largest = ((c / f).sum(axis=1) - s).max()
+    if not largest + dual(solution.x)[0] <= _MOST_GAP * largest:  # the dual value is a lower bound
+        raise NotApplicable("the proportions that balance these minima could not be found; give fewer of them")
+    return f

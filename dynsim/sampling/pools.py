@@ -94,7 +94,8 @@ class Rejection(Sampling):
     """Exact draws by gradient norm from bounds M_n ≥ ‖∇l_n(θ)‖, without a pass over the terms.
 
     Term n is proposed in proportion to a_n M_n and taken with probability ‖∇l_n(θ)‖/M_n, after Q/C(θ) proposals on
-    average, Q = Σ a_n M_n. What is taken has the distribution p^GN of AY (3.5).
+    average, Q = Σ a_n M_n; after a thousand in vain, all terms are looked at. What is taken has the distribution p^GN
+    of AY (3.5).
 
     Its weight C(θ)/‖∇l_n(θ)‖ needs C(θ) = Σ a_n‖∇l_n(θ)‖. ``weight="estimated"`` puts in its place the mean of
     Q‖∇l_m‖/M_m over some more proposals m, which are independent of the term taken, so that the step stays unbiased;
@@ -142,9 +143,21 @@ class Rejection(Sampling):
         bounds = np.broadcast_to(bounds, problem.n_terms)
         return np.where(bounds > 0, bounds, np.finfo(float).tiny)  # a term without gradient is never proposed
 
+    @property
+    def norm_share(self) -> float | None:  # type: ignore[override]
+        """1, where the weight is exact."""
+        return 1.0 if self.weight == "exact" else None
+
     def check(self, problem: "Problem", batch_size: int) -> None:
-        """There must be bounds."""
+        """There must be bounds, and numbers for the proposals of all members of the batch."""
+        from dynsim._kernels.estimators.common import ON_DEMAND, SHUFFLE
+        from dynsim._kernels.estimators.rejection import COMPONENTS
+
         self._bounds(problem)
+        if batch_size > (SHUFFLE - ON_DEMAND) // COMPONENTS:
+            raise ArgumentError(
+                f"batch_size must be at most {(SHUFFLE - ON_DEMAND) // COMPONENTS} with Rejection, got {batch_size}"
+            )
 
     def probabilities(self, problem: "Problem", theta: ArrayLike) -> np.ndarray:
         """Those of AY (3.5)."""
@@ -164,7 +177,7 @@ class Rejection(Sampling):
 
     def estimator(self, problem: "Problem", batch_size: int) -> Estimator:
         """How kernels draw a batch."""
-        from dynsim._kernels.draw import TILE
+        from dynsim._kernels.draw import SCRATCH, TILE
         from dynsim._kernels.estimators.rejection import rejection
 
         bounds = self._bounds(problem)
@@ -173,11 +186,12 @@ class Rejection(Sampling):
             rejection,
             batch_size,
             proportions=problem.gradient_norms_field,
-            integers=[self.weight == "exact", self.n_proposals, 0, 0],
+            integers=[self.weight == "exact", self.n_proposals],
             numbers=[q.sum()],
             table=np.vstack([draw_table(problem.weights, q / q.sum()), bounds]),
             uniforms=0,
-            work=problem.dim + 7 + TILE,
+            work=problem.dim + 7 + SCRATCH + -(-problem.n_terms // TILE),
+            promise="a gradient was larger than its bound in {} draws, which were not by norm; give larger bounds",
         )
 
 
@@ -203,6 +217,7 @@ class Presample(Sampling):
     threshold: float | None = None
     smoothing: float = 0.9
     independent = False
+    memoryless = False
 
     def __post_init__(self):
         object.__setattr__(self, "pool", _check.count("pool", self.pool))

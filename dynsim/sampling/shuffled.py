@@ -42,6 +42,10 @@ class _AllSubsetsAlike(Sampling):
 class WithoutReplacement(_AllSubsetsAlike):
     """Batches of different terms, all sets of ``batch_size`` terms with the same probability; anew in each step."""
 
+    def proportions(self, problem: "Problem") -> np.ndarray:
+        """1/n: those of a single draw."""
+        return np.full(problem.n_terms, 1 / problem.n_terms)
+
     def estimator(self, problem: "Problem", batch_size: int) -> Estimator:
         """How kernels draw a batch."""
         from dynsim._kernels.estimators.whole import without_replacement
@@ -60,6 +64,7 @@ class Reshuffled(_AllSubsetsAlike):
     """
 
     independent = False
+    memoryless = False
 
     def estimator(self, problem: "Problem", batch_size: int) -> Estimator:
         """How kernels draw a batch."""

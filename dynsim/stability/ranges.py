@@ -10,7 +10,6 @@ from dynsim.methods.base import plain_sgd
 from dynsim.problems import LinearModel, Problem
 from dynsim.problems.two_valleys import TwoValleys
 from dynsim.results import StepSizeRange
-from dynsim.sampling import GradientNorm
 from dynsim.stability.one_step import critical_for_fixed, critical_for_gradient_norm
 
 CRITERIA = ("one-step",)
@@ -78,11 +77,13 @@ def _linear_model(problem, method, at):
             f"the {problem.loss_name} loss does not have"
         )
     proportions = method.sampling.proportions(problem)
+    if proportions is None and method.sampling.norm_share == 0:
+        proportions = problem.weights
     X = np.sqrt(problem.curvature_at_fit) * problem.X
     if proportions is not None:
         lower, direction, rank = critical_for_fixed(X, problem.weights, proportions)
         upper = lower
-    elif not isinstance(method.sampling, GradientNorm):
+    elif method.sampling.norm_share != 1:
         raise NotApplicable(f"criterion 'one-step' is for fixed proportions and GradientNorm, got {method.sampling!r}")
     else:
         lower, upper, direction, rank = critical_for_gradient_norm(X, problem.weights)

@@ -283,6 +283,7 @@ def _scales(problem, method, start, name):
 
 def _outcomes(problem, method, theta):
     """Where a step from each theta (m, dim) leads for each term, (m, n_terms, dim), and with what probability."""
+    method.sampling.refuse_bias(problem, theta)
     p = method.sampling.probabilities(problem, theta)
     scale = method.sampling.reweighting(problem, theta)
     return theta[:, None, :] - method.step_size * scale[..., None] * problem.term_gradients(theta), p

@@ -65,7 +65,7 @@ def convergence_speed(
         With one term drawn in a step, by a scheme of independent draws.
     theta : array_like, shape (..., dim)
     target : array_like, shape (dim,) or (..., dim), or a number
-        θ*; ``problem.minima[0]`` where that is known.
+        θ*, to be given, such as ``problem.minima[0]`` where that is known.
     state : mapping, optional
         The running quantities before the step, by name; without it, those at the start of a run. ``"t"``: the number
         of the step to be made, from 1, which also picks η from a schedule. ``"v"``: HeavyBall's velocity, RMSProp's
@@ -104,6 +104,7 @@ def convergence_speed(
     method.check_schedules(t)
     held = (*theta.shape[:-1], problem.n_terms, problem.dim)
     _check.fits_in_memory("the gradients of all terms", held, instead="give fewer points at once")
+    method.sampling.refuse_bias(problem, theta)
     p = method.sampling.probabilities(problem, theta)
     g = method.sampling.reweighting(problem, theta)[..., None] * problem.term_gradients(theta)
     moves = _moves(problem, method, g, t, memory)
@@ -179,7 +180,7 @@ def _quantity(name, value, method, shape):
 
 def _moves(problem, method, g, t, memory):
     """θ' − θ for each drawn term, (..., n_terms, dim), by the method's own update."""
-    update = method.update(problem)
+    update = method.rule(problem)
     remembered = [np.broadcast_to(m[..., None, :], (*g.shape[:-1], m.shape[-1])) for m in memory.values()]
     rows = np.concatenate([np.zeros_like(g), *remembered], axis=-1)  # none of the methods looks at θ itself
     state = np.ascontiguousarray(rows.reshape(-1, rows.shape[-1]).T)

@@ -8,7 +8,8 @@ from dynsim._kernels.jit import BLOCK, INT, INTS, KEY, VECTOR, addresses_of, for
 
 # addresses of the terms' losses and gradients and of the proportions to draw them in; params; weights (n,)
 PROBLEM = types.Tuple([INTS, VECTOR, VECTOR])
-# batch size first, then what each scheme needs; numbers; a table of the terms (rows, n)
+# batch size first, then what each scheme needs, last the number of paths and a count of broken promises; numbers; a
+# table of the terms (rows, n)
 SAMPLING = types.Tuple([INTS, VECTOR, BLOCK])
 # key, path of the first lane, step, uniforms (n_uniforms, W)
 DRAWS = types.Tuple([KEY, INT, INT, BLOCK])
@@ -17,7 +18,7 @@ SPACE = types.Tuple([BLOCK, BLOCK, INTS])
 
 ESTIMATOR = (PROBLEM, SAMPLING, DRAWS, BLOCK, SPACE, BLOCK)  # …, where to estimate (dim, W), …, g (dim, W)
 
-BATCH = 0
+BATCH, N_PATHS, BROKEN = 0, -2, -1
 COUNTER_BITS = 20  # components of the noise below 2^20 are a step's uniforms, those above are as named here
 NOISE_COMPONENTS, ON_DEMAND, SHUFFLE = 1 << COUNTER_BITS, 2 << COUNTER_BITS, 4 << COUNTER_BITS
 
@@ -50,17 +51,31 @@ def proportions_of(problem):
 @formula
 def add_terms(problem, theta, term, scale, member, one, g):
     """g = or += scale[i] ∇l_term[i](θ_i), the first member of a batch beginning the sum; one (dim, W) is scratch."""
-    gradients = gradients_of(problem)
     if member == 0:
-        gradients(theta, problem[1], term, g)
+        gradients_of(problem)(theta, problem[1], term, g)
         for j in range(g.shape[0]):
             for i in range(g.shape[1]):
                 g[j, i] *= scale[i]
     else:
-        gradients(theta, problem[1], term, one)
-        for j in range(g.shape[0]):
-            for i in range(g.shape[1]):
-                g[j, i] += scale[i] * one[j, i]
+        gradients_of(problem)(theta, problem[1], term, one)
+        add(one, scale, member, g)
+
+
+@formula
+def add(one, scale, member, g):
+    """g = or += scale[i] one[:, i]."""
+    for j in range(g.shape[0]):
+        for i in range(g.shape[1]):
+            g[j, i] = scale[i] * one[j, i] + (g[j, i] if member > 0 else 0.0)
+
+
+@formula
+def is_finite(theta, i):
+    """Whether lane i is at a finite point, that is, has not blown up."""
+    total = 0.0
+    for j in range(theta.shape[0]):
+        total += abs(theta[j, i])
+    return total < np.inf
 
 
 @formula

@@ -22,7 +22,11 @@ def presample(problem, sampling, draws, theta, space, g):
     dim, width, n_batch, n_pool = g.shape[0], g.shape[1], integers[BATCH], integers[_POOL]
     scale, norm, total, squares = work[dim], work[dim + 1], work[dim + 2], work[dim + 3]
     pool, norms = work[dim + 4 : dim + 4 + n_pool], work[dim + 4 + n_pool :]
-    for m in range(n_pool):
+    needed = n_batch
+    for i in range(width):
+        if memory[0, i] > numbers[_THRESHOLD]:
+            needed = n_pool
+    for m in range(needed):
         draw_fixed(draws[3][m], table, term, scale)
         fill_norms(problem, theta, term, work[:dim], norm)
         for i in range(width):

@@ -1,23 +1,26 @@
-"""Draws by gradient norm from bounds of the norms, without looking at all terms."""
+"""Draws by gradient norm from bounds of the norms, as a rule without looking at all terms."""
 
 import numpy as np
 
-from dynsim._kernels.draw import draw_fixed
+from dynsim._kernels.draw import draw_by_sums, draw_fixed, sum_proportions
 from dynsim._kernels.estimators.common import (
     BATCH,
+    BROKEN,
+    N_PATHS,
     ON_DEMAND,
     add_terms,
     divide,
     estimator,
     fill_norms,
+    is_finite,
     proportions_of,
 )
 from dynsim._kernels.threefry import fill_uniforms
 
 BOUNDS = 4  # row of the table below those of a draw from a_n M_n: the bounds M_n
-EXACT, N_PROPOSALS, BROKEN, EXHAUSTED = 1, 2, 3, 4  # the last two are counted by the kernel
-_MOST_ATTEMPTS = 1 << 14
-_ATTEMPTS_OF_A_MEMBER = 1 << 15
+MOST_PROPOSALS = 1 << 10  # for a weight, and for a draw, before all terms are looked at
+COMPONENTS = 2 * MOST_PROPOSALS + 1  # of the noise that a member of the batch may use
+_EXACT, _N_PROPOSALS = 1, 2
 
 
 @estimator
@@ -25,52 +28,58 @@ def rejection(problem, sampling, draws, theta, space, g):
     """Term n proposed in proportion to a_n M_n, taken with probability ‖∇l_n‖/M_n; reweighted by Ĉ/‖∇l_n‖.
 
     Ĉ is C = Σ a_n‖∇l_n‖, or its unbiased estimate, the mean of Q ‖∇l_m‖/M_m over proposals m of their own, where
-    Q = Σ a_n M_n = numbers[0]. Counts gradients above their bounds, and lanes where nothing was taken. work: gradient
-    of a term, scale, norm, Ĉ, two rows of uniforms, norm of what was taken, its term, a tile of proportions.
+    Q = Σ a_n M_n = numbers[0]. Where many proposals are refused, a term is drawn by looking at all. Counts gradients of
+    real paths above their bounds. work: gradient of a term, scale, norm, Ĉ, two rows of uniforms, norm of what was
+    taken (−1: nothing), its term, and what drawing by proportions needs.
     """
     integers, numbers, table = sampling
     memory, work, term = space
     key, path, k, u = draws
-    dim, width, n_terms = g.shape[0], g.shape[1], problem[2].shape[0]
-    scale, norm, total, even, odd = work[dim], work[dim + 1], work[dim + 2], work[dim + 3], work[dim + 4]
-    taken, chosen, tile = work[dim + 5], work[dim + 6], work[dim + 7 :]
+    params, weights = problem[1], problem[2]
+    dim, width, exact = g.shape[0], g.shape[1], integers[_EXACT] != 0
+    scale, norm, estimate, even, odd = work[dim], work[dim + 1], work[dim + 2], work[dim + 3], work[dim + 4]
+    taken, chosen, scratch = work[dim + 5], work[dim + 6], work[dim + 7 :]
+    proportions = proportions_of(problem)
+    if exact:
+        sum_proportions(proportions, theta, params, weights, 1.0, scratch)
+    n_estimates = 0 if exact else integers[_N_PROPOSALS]
     for member in range(integers[BATCH]):
-        total[:] = 0.0
-        if integers[EXACT]:
-            for first in range(0, n_terms, tile.shape[0]):
-                rows = tile[: min(tile.shape[0], n_terms - first)]
-                proportions_of(problem)(theta, problem[1], problem[2], first, rows)
-                for c in range(rows.shape[0]):
-                    for i in range(width):
-                        total[i] += rows[c, i]
-        counter = ON_DEMAND + member * _ATTEMPTS_OF_A_MEMBER
-        attempt, missing = 0, width
-        taken[:] = 0.0
-        while missing > 0 and attempt < _MOST_ATTEMPTS:
-            fill_uniforms(key, path, k, counter + attempt, even, odd)
+        component = ON_DEMAND + member * COMPONENTS
+        missing = 0
+        for i in range(width):
+            nothing = exact and not scratch[0, i] > 0.0  # no gradient anywhere: no step
+            taken[i] = np.inf if nothing else -1.0
+            missing += 0 if nothing else 1
+            estimate[i] = scratch[0, i] if exact else 0.0
+            chosen[i] = 0.0
+        proposal = 0
+        while proposal < n_estimates or (missing > 0 and proposal < n_estimates + MOST_PROPOSALS):
+            fill_uniforms(key, path, k, component + proposal, even, odd)
             draw_fixed(even, table, term, scale)
             fill_norms(problem, theta, term, work[:dim], norm)
             for i in range(width):
                 bound = table[BOUNDS, term[i]]
-                if norm[i] > bound * (1.0 + 1e-12):
+                if norm[i] > bound * (1.0 + 1e-12) and path + i < integers[N_PATHS] and is_finite(theta, i):
                     integers[BROKEN] += 1
-                if not integers[EXACT] and attempt < integers[N_PROPOSALS]:  # these are for Ĉ alone
-                    total[i] += numbers[0] * norm[i] / (bound * integers[N_PROPOSALS])
-                elif taken[i] == 0.0 and odd[i] * bound < norm[i]:
+                if proposal < n_estimates:
+                    estimate[i] += numbers[0] * norm[i] / (bound * n_estimates)
+                elif taken[i] < 0.0 and not odd[i] * bound >= norm[i]:  # a NaN is taken, so that it shows
                     taken[i] = norm[i]
                     chosen[i] = term[i]
                     missing -= 1
-            if integers[EXACT]:
-                for i in range(width):
-                    if total[i] == 0.0 and taken[i] == 0.0:  # no gradient anywhere: no step
-                        taken[i] = np.inf
-                        chosen[i] = 0.0
-                        missing -= 1
-            attempt += 1
+            proposal += 1
+        if missing > 0:
+            fill_uniforms(key, path, k, component + proposal, even, odd)
+            if not exact:
+                sum_proportions(proportions, theta, params, weights, 1.0, scratch)
+            draw_by_sums(even, proportions, theta, params, weights, 1.0, scratch, term, scale)
+            fill_norms(problem, theta, term, work[:dim], norm)
+            for i in range(width):
+                if taken[i] < 0.0:
+                    taken[i] = norm[i] if norm[i] > 0.0 else np.inf
+                    chosen[i] = term[i]
         for i in range(width):
-            if taken[i] == 0.0:
-                integers[EXHAUSTED] += 1
-            term[i] = int(chosen[i]) if taken[i] > 0.0 else 0
-            scale[i] = total[i] / taken[i] if taken[i] > 0.0 else 0.0
+            term[i] = int(chosen[i])
+            scale[i] = estimate[i] / taken[i]
         add_terms(problem, theta, term, scale, member, work[:dim], g)
     divide(g, integers[BATCH])

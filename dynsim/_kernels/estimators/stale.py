@@ -1,6 +1,6 @@
 """Draws by the gradient norms that were last seen."""
 
-from dynsim._kernels.estimators.common import BATCH, add_terms, divide, estimator, fill_norms, proportions_of
+from dynsim._kernels.estimators.common import BATCH, add, divide, estimator, fill_norms, proportions_of
 
 _REFRESH = 1
 
@@ -38,8 +38,8 @@ def stale(problem, sampling, draws, theta, space, g):
             term[i] = n
             scale[i] = weights[n] / p
             drawn[member, i] = n
-        add_terms(problem, theta, term, scale, member, work[:dim], g)
         fill_norms(problem, theta, term, work[:dim], norm)
+        add(work[:dim], scale, member, g)
         for i in range(width):
             norms[member, i] = weights[term[i]] * norm[i]
     for member in range(n_batch):

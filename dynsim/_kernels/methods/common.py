@@ -10,6 +10,8 @@ from dynsim._kernels.jit import BLOCK, INT, VECTOR, formula, kernel
 # the memory of the method
 UPDATE = (PROBLEM, INT, VECTOR, BLOCK, BLOCK, VECTOR, BLOCK)
 
+_SMALLEST, _LARGEST = 1e-280, 1e280  # squares between them have lost nothing
+
 
 def update_rule(function):
     """Compile an update rule."""
@@ -26,6 +28,23 @@ def squared_norm(g, i):
 
 
 @formula
+def length(g, i):
+    """‖g[:, i]‖, also where its square over- or underflows."""
+    square = squared_norm(g, i)
+    if _SMALLEST < square < _LARGEST:
+        return np.sqrt(square)
+    largest = 0.0
+    for j in range(g.shape[0]):
+        largest = max(largest, abs(g[j, i]))
+    if not 0.0 < largest < np.inf:
+        return np.sqrt(square)
+    square = 0.0
+    for j in range(g.shape[0]):
+        square += (g[j, i] / largest) * (g[j, i] / largest)
+    return largest * np.sqrt(square)
+
+
+@formula
 def descend(eta, g, state):
     """θ ← θ − η g."""
     for j in range(g.shape[0]):
@@ -37,7 +56,7 @@ def descend(eta, g, state):
 def scale_to(longest, g):
     """g ← min(1, longest/‖g‖) g."""
     for i in range(g.shape[1]):
-        norm = np.sqrt(squared_norm(g, i))
+        norm = length(g, i)
         factor = longest / norm if norm > longest else 1.0
         for j in range(g.shape[0]):
             g[j, i] *= factor

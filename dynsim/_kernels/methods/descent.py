@@ -1,9 +1,7 @@
 """Gradient descent, clipped and normalized."""
 
-import numpy as np
-
 from dynsim._kernels.jit import widest_vectors
-from dynsim._kernels.methods.common import descend, scale_to, squared_norm, update_rule
+from dynsim._kernels.methods.common import descend, length, scale_to, update_rule
 
 
 @update_rule
@@ -53,7 +51,7 @@ def normalized(problem, k, rates, g, u, params, state):
     widest_vectors()
     eta, beta, dim = rates[0], params[0], g.shape[0]
     for i in range(g.shape[1]):
-        size = np.sqrt(squared_norm(g, i)) + beta
+        size = length(g, i) + beta
         factor = eta / size if size > 0.0 else 0.0
         for j in range(dim):
             state[j, i] -= factor * g[j, i]
