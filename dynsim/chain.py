@@ -140,7 +140,7 @@ def _check_fit(problem, method, start, n_steps):
     method.check_schedules(n_steps)
     points = np.unique(start[: max(1000, _MOST_LOOKED_AT // problem.n_terms)], axis=0)
     with np.errstate(all="ignore"):
-        finite = np.isfinite(problem.loss(points))
+        finite = problem._is_finite(points)
     if not finite.all():
         raise ArgumentError(f"x0 must be where the loss is finite, it is not at {points[~finite][0].tolist()}")
     method.sampling.refuse_bias(problem, points[: max(1, _MOST_LOOKED_AT // (problem.n_terms * problem.dim))])
@@ -152,11 +152,12 @@ class _Chain:
     def __init__(self, problem, method, key, n_paths):
         from dynsim._kernels import chain as kernels
         from dynsim._kernels.estimators.common import N_PATHS, NOISE_COMPONENTS, problem_addresses
-        from dynsim._kernels.fields import no_noise
+        from dynsim._kernels.fields import no_losses, no_noise
 
         self.method, self.key, self.estimator = method, key, method.estimator(problem)
         self.update, noise = method.rule(problem), method.noise
-        fields = (problem.losses_field, problem.gradients_field, self.estimator.proportions)
+        losses = problem.losses_field if method.compares_losses else no_losses  # which may not be compiled yet
+        fields = (losses, problem.gradients_field, self.estimator.proportions)
         self.estimator.integers[N_PATHS] = n_paths
         self.fields = (*fields, self.estimator.kernel, self.update.kernel)  # kept alive
         n_uniforms = self.estimator.n_uniforms + self.update.n_uniforms

@@ -1,6 +1,7 @@
 """Runs that are killed, interrupted and resumed, against the same run left alone: to the bit."""
 
 import dataclasses
+import enum
 import functools
 import json
 import os
@@ -239,6 +240,29 @@ def test_fingerprints_tell_functions_by_all_that_they_refer_to():
         assert len(set(digests)) == len(values)
         assert digests == [digest(source, **names) for names in values]
     assert digest("def f(*, k=1): return k") != digest("def f(*, k=2): return k")
+
+
+def test_fingerprints_look_into_modules_and_enumerations():
+    def module(**attributes):
+        made = types.ModuleType("mine")
+        vars(made).update(attributes)
+        return made
+
+    def enclosing(cfg):
+        return lambda x: (cfg.k if hasattr(cfg, "k") else cfg.value) * x
+
+    def nested(k):
+        space = {"m": module(sub=module(k=k), f=lambda x: k * x)}
+        exec("def by_number(x):\n    return m.sub.k * x\ndef by_function(x):\n    return m.f(x)", space)
+        return space["by_number"], space["by_function"]
+
+    first, second = (enum.Enum("Kind", {"A": k, "B": 3}) for k in (1, 2))
+    in_class = [eval("lambda x: Kind.A.value * x", {"Kind": kind}) for kind in (first, second)]
+    in_cell = [enclosing(first(k)) for k in (1, 3)]
+    in_module = [enclosing(module(k=k)) for k in (1.0, 2.0)]
+    for one, other in (in_class, in_cell, in_module, *zip(nested(1.0), nested(2.0), strict=True)):
+        assert fingerprint(one) == fingerprint(one)
+        assert fingerprint(one) != fingerprint(other)
 
 
 def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch):

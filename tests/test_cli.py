@@ -232,7 +232,17 @@ def test_classes_and_counts_are_compared_without_a_stable_range(tmp_path, capsys
     rows = ["a,b,label,count", *(f"{n},{n * n % 7},{n * 5 % 3 % 2},{n % 4}" for n in range(12))]
     (tmp_path / "d.csv").write_text("\n".join(rows))
     for loss, target in (("logistic", "label"), ("poisson", "count")):
-        command = ["compare", "--data", str(tmp_path / "d.csv"), "--target", target, "--loss", loss, "--step-size", "0.01"]
+        command = [
+            "compare",
+            "--data",
+            str(tmp_path / "d.csv"),
+            "--target",
+            target,
+            "--loss",
+            loss,
+            "--step-size",
+            "0.01",
+        ]
         assert main([*command, "--n-paths", "20", "--n-steps", "50", "--out", str(tmp_path)]) == 0
         out = capsys.readouterr().out
         assert "Lemma 3.2" not in out

@@ -162,6 +162,58 @@ def cubic_gradient(theta, n, params, out):
     out[0] = 3 * theta[0] ** 2 - params[0]
 
 
+def cross(theta, n, params):
+    return theta[0] ** 2 * theta[1] ** 2
+
+
+def cross_gradient(theta, n, params, out):
+    out[0] = 2 * theta[0] * theta[1] ** 2
+    out[1] = 2 * theta[0] ** 2 * theta[1]
+
+
+def oblique_cross(theta, n, params):
+    return (theta[0] ** 2 - 1.7 * theta[1] ** 2) ** 2
+
+
+def oblique_cross_gradient(theta, n, params, out):
+    a = theta[0] ** 2 - 1.7 * theta[1] ** 2
+    out[0] = 4 * theta[0] * a
+    out[1] = -6.8 * theta[1] * a
+
+
+def two_quartics(theta, n, params):
+    return theta[0] ** 4 + theta[1] ** 4
+
+
+def two_quartics_gradient(theta, n, params, out):
+    out[0] = 4 * theta[0] ** 3
+    out[1] = 4 * theta[1] ** 3
+
+
+def monkey_saddle(theta, n, params):
+    return theta[0] ** 3 - 3 * theta[0] * theta[1] ** 2
+
+
+def monkey_saddle_gradient(theta, n, params, out):
+    out[0] = 3 * theta[0] ** 2 - 3 * theta[1] ** 2
+    out[1] = -6 * theta[0] * theta[1]
+
+
+def cone(theta, n, params):
+    total = 0.0
+    for j in range(theta.shape[0]):
+        total += theta[j] ** 2
+    return math.sqrt(total)
+
+
+def cone_gradient(theta, n, params, out):
+    total = 0.0
+    for j in range(theta.shape[0]):
+        total += theta[j] ** 2
+    for j in range(theta.shape[0]):
+        out[j] = theta[j] / math.sqrt(total) if total > 0 else 0.0
+
+
 @pytest.fixture(scope="module")
 def four_minima():
     return made(himmelblau, himmelblau_gradient, 2, [[-5, 5]] * 2)
@@ -287,6 +339,27 @@ def test_an_isolated_minimum_of_the_fourth_order_is_a_minimum():
     np.testing.assert_allclose(found.x, [[0.3, 0]], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("high", [2.0, 2.3])
+def test_a_point_where_floors_meet_is_no_isolated_minimum(high):
+    for loss, gradient in ((cross, cross_gradient), (oblique_cross, oblique_cross_gradient)):
+        found = ds.minima(made(loss, gradient, 2, [[-2, high]] * 2))
+        assert found.kind == ("degenerate",)
+        assert found.loss[0] < 1e-15
+
+
+def test_isolated_points_where_the_hessian_is_zero_keep_their_kind():
+    flat = ds.minima(made(two_quartics, two_quartics_gradient, 2, [[-2, 2.3]] * 2))
+    assert flat.kind == ("minimum",)
+    assert ds.minima(made(monkey_saddle, monkey_saddle_gradient, 2, [[-2, 2.3]] * 2)).kind == ("saddle",)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_a_tip_is_a_kink_even_if_the_gradient_is_called_zero_there(dim):
+    found = ds.minima(made(cone, cone_gradient, dim, [[-2, 2]] * dim))
+    assert found.kind == ("kink minimum",)
+    np.testing.assert_allclose(found.x, 0, atol=1e-12)
+
+
 def test_a_plateau_and_a_touched_zero_in_one_dimension():
     plateau = ds.minima(made(flat_bottom, flat_bottom_gradient, 1, [[-2, 2]]))
     assert plateau.kind == ("degenerate",)
@@ -369,7 +442,7 @@ def test_bounds_that_are_no_box_are_refused(potential, bounds, message):
 
 def test_other_bad_arguments_are_refused(four_minima):
     with pytest.raises(NotApplicable, match=r"give bounds, shape \(1, 2\)"):
-        ds.minima(ds.problems.linear_model([[1.0]], [0.0]))
+        ds.minima(made(double_well, double_well_gradient, 1))
     with pytest.raises(ArgumentError, match="problem must be a problem"):
         ds.minima("himmelblau")
     for wrong in ({"n_starts": 0}, {"tol": -1.0}, {"rng": -1}):
@@ -412,9 +485,16 @@ def test_more_than_two_dimensions_are_drawn_in_a_section_only():
     with pytest.raises(ArgumentError, match="two different ones below dim = 3"):
         problem.plot(bounds=(-1, 1), coordinates=(0, 3), at=[0, 0, 0])
     with pytest.raises(NotApplicable, match="give bounds"):
-        problem.plot(coordinates=(0, 2), at=[0, 0, 0])
+        made(himmelblau, himmelblau_gradient, 2).plot()
     ax = problem.plot(bounds=(-1, 1), coordinates=(0, 2), at=[0, 5.0, 0])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("θ[0]", "θ[2]")
     ax = problem.plot(bounds=(-1, 1), coordinates=(1,), at=[0, 5.0, 0])
     x, y = ax.lines[-1].get_xydata().T
     np.testing.assert_allclose(y, (1 + (x - 2) ** 2 + 9) / 6)
+
+
+def test_the_colors_of_a_section_show_the_well_beside_a_wall():
+    problem = ds.problems.pairwise_potential(n_atoms=2, space=2)  # from −1 in the well to more than 1e30 at the core
+    contours = problem.plot(coordinates=(2, 3), at=[0.0] * 4).collections[0]
+    assert np.count_nonzero(contours.levels < -0.05) >= 5
+    assert contours.levels[-1] < 3

@@ -227,7 +227,7 @@ def test_the_characteristic_function_at_0_is_1():
         (AlphaStable(0.5, 1.0, scale=3.0), stats.levy(scale=3)),
         (AlphaStable(0.5, -1.0, scale=3.0), stats.levy_l(scale=3)),
     ],
-    ids=repr,
+    ids=["normal", "Cauchy", "Lévy", "Lévy, reflected"],
 )
 def test_stable_laws_with_closed_forms(law, closed_form):
     x, q = np.array([-7.0, -0.5, 0.1, 4.0, 1e6]), np.array([0.01, 0.5, 0.9])

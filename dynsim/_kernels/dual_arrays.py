@@ -10,7 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload, overload_method
+from numba.extending import intrinsic, overload
 from numba.np.arrayobj import _empty_nd_impl, make_array, populate_array
 
 from dynsim._kernels.dual_functions import SLOPES
@@ -246,8 +246,3 @@ def _dot(a, b):
 
 overload(np.dot)(_dot)
 overload(operator.matmul)(_dot)
-
-
-@overload_method(types.Array, "dot")
-def _dot_method(a, b):
-    return (lambda a, b: np.dot(a, b)) if _is_duals(a) or _is_duals(b) else None

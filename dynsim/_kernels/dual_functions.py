@@ -8,6 +8,8 @@ from numba.extending import overload
 
 from dynsim._kernels import elementary
 from dynsim._kernels.duals import DUAL, derivative, dual
+from dynsim._kernels.jit import INNER
+from dynsim._kernels.user_math import STAND_INS
 
 # Slopes at x of the functions y = f(x).
 SLOPES = {
@@ -58,9 +60,14 @@ def _register_elementary(function, slope):
     names = _SIMD_ABLE | {"sqrt": math.sqrt, "dual": dual, "function": _SIMD_ABLE.get(function.__name__, function)}
     exec(_RULE.format(slope=slope), names)
 
-    @overload(function)
+    @overload(function, jit_options=INNER)
     def choose(a):
         return names["rule"] if a == DUAL else None
+
+    # the user's math.exp is this stand-in where it is compiled to SIMD code
+    stand_in = STAND_INS.get(id(function))
+    if stand_in is not None:
+        overload(stand_in, jit_options=INNER)(choose)
 
 
 for _names, _slope in SLOPES.items():
@@ -96,19 +103,25 @@ def _is_number(operand):
 
 
 def _two_numbers(function, rule):
-    @overload(function)
+    @overload(function, jit_options=INNER)
     def choose(a, b):
         return rule if DUAL in (a, b) and all(_is_number(operand) for operand in (a, b)) else None
 
 
 def _angle(a, b):
     y, x = value_of(a), value_of(b)
-    return dual(math.atan2(y, x), (x * derivative(a) - y * derivative(b)) / (x * x + y * y))
+    square = x * x + y * y
+    turn = x * derivative(a) - y * derivative(b)
+    return dual(math.atan2(y, x), turn / square if square != 0.0 else 0.0)
 
 
 def _hypotenuse(a, b):
-    length = math.hypot(value_of(a), value_of(b))
-    return dual(length, value_of(a) / length * derivative(a) + value_of(b) / length * derivative(b))
+    x, y = value_of(a), value_of(b)
+    length = math.hypot(x, y)
+    growth = 0.0  # at its minimum
+    if length != 0.0:
+        growth = x / length * derivative(a) + y / length * derivative(b)
+    return dual(length, growth)
 
 
 def _with_sign(a, b):

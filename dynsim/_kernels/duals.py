@@ -1,7 +1,8 @@
 """Dual numbers: a value and its derivative in one direction, carried together through a user's formula.
 
 What compares duals compares their values, so a formula takes the branch that it takes on numbers. At a kink of abs, min
-and max the derivative is the one from the left: that of the way up to the point along the coordinate.
+and max a branch is taken too, whatever the tangents are, so that the derivatives by all coordinates are of one piece:
+of equal arguments the first counts, and |a| is −a at 0.
 
 The arithmetic of numbers is here, written as LLVM code, because Numba takes 50 ms to compile each rule that is written
 in Python. dual_functions.py has the elementary functions, dual_arrays.py has arrays.
@@ -26,7 +27,7 @@ from numba.extending import (
     register_model,
 )
 
-from dynsim._kernels.jit import FLOAT
+from dynsim._kernels.jit import FLOAT, INNER
 
 _DOUBLE = ir.DoubleType()
 _ZERO, _ONE = ir.Constant(_DOUBLE, 0.0), ir.Constant(_DOUBLE, 1.0)
@@ -35,6 +36,8 @@ _MOST_MULTIPLIED = 64  # integer powers up to this one are products
 
 class Dual(types.Type):
     """The type of a pair (value, tangent) of float64."""
+
+    has_rules = True  # for the elementary functions
 
     def __init__(self):
         super().__init__("Dual")
@@ -83,7 +86,7 @@ def derivative(value):
     """The derivative that a formula's result carries: 0 for a number, which does not depend on θ."""
 
 
-@overload(derivative)
+@overload(derivative, jit_options=INNER)
 def _derivative(value):
     if value == DUAL:
         return lambda value: value.tangent
@@ -177,18 +180,12 @@ def _unless_zero(builder, factor, product):
 
 
 def _greatest(sign):
-    """The greatest of some duals, with sign ">", or the smallest."""
+    """The greatest of some duals, with sign ">", or the smallest; the first of equal ones."""
 
     def rule(context, builder, first, *others):
         best, slope = first
         for value, tangent in others:
             better = builder.fcmp_ordered(sign, value, best)
-            # of equal ones the greatest just left of here, which is the one that rises least
-            tie = builder.and_(
-                builder.fcmp_ordered("==", value, best),
-                builder.fcmp_ordered("<" if sign == ">" else ">", tangent, slope),
-            )
-            better = builder.or_(better, tie)
             best, slope = builder.select(better, value, best), builder.select(better, tangent, slope)
         return best, slope
 
@@ -196,12 +193,11 @@ def _greatest(sign):
 
 
 def _magnitude(context, builder, a):
-    """|a|, with the tangent −|a'| where a = 0."""
+    """|a|, with the tangent −a' where a = 0."""
     value, tangent = a
     falls = builder.fcmp_ordered("<", value, _ZERO)
-    bottom = builder.and_(builder.fcmp_ordered("==", value, _ZERO), builder.fcmp_ordered(">", tangent, _ZERO))
-    flip = builder.or_(falls, bottom)
-    return builder.select(falls, builder.fneg(value), value), builder.select(flip, builder.fneg(tangent), tangent)
+    flips = builder.fcmp_ordered("<=", value, _ZERO)
+    return builder.select(falls, builder.fneg(value), value), builder.select(flips, builder.fneg(tangent), tangent)
 
 
 # -- registration

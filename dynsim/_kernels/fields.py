@@ -69,6 +69,11 @@ def gradient_norms_field(gradient, cache=True):
     return proportions
 
 
+@kernel(types.void(*LOSSES))
+def no_losses(x, params, term, out):
+    """What a kernel is given where no losses are compared: never called."""
+
+
 @kernel(types.void(*PROPORTIONS))
 def no_proportions(x, params, weights, first, out):
     """What a kernel is given where the proportions do not depend on x: never called."""

@@ -15,7 +15,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from dynsim._kernels.compiler import LoopCompiler
 from dynsim._kernels.fields import DIFFUSION, DRIFT
-from dynsim._kernels.jit import column, formula, kernel, point, widest_vectors
+from dynsim._kernels.jit import INNER, column, formula, kernel, point, widest_vectors
 from dynsim._kernels.user_math import with_vector_math
 
 _TEMPLATE = """
@@ -146,7 +146,7 @@ def _fast(function):
     """The user's function as part of the loop over lanes, however long it is, without a call or a short loop in it."""
     if hasattr(function, "py_func"):
         return function
-    options = {"error_model": "numpy", "forceinline": True, "pipeline_class": LoopCompiler}
+    options = {"error_model": "numpy", "forceinline": True, "pipeline_class": LoopCompiler, **INNER}
     return numba.njit(**options)(with_vector_math(function))
 
 

@@ -18,6 +18,7 @@ from numba.core import config
 from numba.extending import overload
 
 from dynsim._kernels import elementary
+from dynsim._kernels.jit import INNER
 
 _FORMULAS = {
     "exp": elementary.exp,
@@ -45,7 +46,7 @@ def with_vector_math(function):
 
 
 def _replaced(value):
-    return _STAND_INS.get(id(value), value)
+    return STAND_INS.get(id(value), value)
 
 
 def _replaced_cell(cell):
@@ -64,8 +65,10 @@ def _stand_in(original, formula):
     def convert_and_call(x, *out):
         return formula(float(x))
 
-    @overload(call)
+    @overload(call, jit_options=INNER)
     def choose(x, *out):
+        if getattr(x, "has_rules", False):  # a dual number, of which dual_functions.py knows more
+            return None
         integer = isinstance(x, types.Integer) and x.bitwidth >= _WIDE_ENOUGH
         return convert_and_call if (x == types.float64 or integer) and not out else call
 
@@ -89,4 +92,4 @@ def _all_stand_ins():
     return found
 
 
-_STAND_INS = _all_stand_ins()
+STAND_INS = _all_stand_ins()

@@ -19,7 +19,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from dynsim._kernels import fields
 from dynsim._kernels.compiler import LoopCompiler
-from dynsim._kernels.jit import BLOCK, BLOCKS, INT, VECTOR, column, kernel
+from dynsim._kernels.jit import BLOCK, BLOCKS, INNER, INT, VECTOR, column, kernel
 from dynsim._kernels.user_fields import DoesNotCompile, _fast, _plain, _reason
 
 _LONGEST_TUPLE = 32
@@ -153,7 +153,7 @@ def _first_compiled(sources, function, make_field):
     """The first that compiles of these sources: in the fast form, which SIMD code can be made of, or in Numba's own."""
     for source in sources:
         with contextlib.suppress(Exception):
-            return _made(source, _fast(function), make_field, forceinline=True, pipeline_class=LoopCompiler)
+            return _made(source, _fast(function), make_field, forceinline=True, pipeline_class=LoopCompiler, **INNER)
     reasons = []
     for source in sources:
         try:

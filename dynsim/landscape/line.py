@@ -8,6 +8,7 @@ from dynsim.landscape.points import Found
 
 _BISECTIONS = 2100  # of an interval of any length: the exponents of float64, and its digits
 _JUMP = 1e-6  # smallest jump of the gradient, relative to the box's slope
+_TIP = 1e-12  # how near the two sides of a tip are looked at, relative to the box
 
 
 def search(problem, bounds, n_cells, tol):
@@ -53,6 +54,11 @@ def _bisected(problem, left, right):
 def _crossing(problem, a, b, box):
     """The point between a and b, where L' changes its sign: a kink if it jumps, and then the one with a name."""
     (ga, gb), names = _slope(problem, np.array([a, b])), np.array(problem.kinks)
+    if a == b:  # L' is 0 there, as it may be called at the tip of a kink too
+        beside = _TIP * box.diagonal + 4 * np.spacing(abs(a))
+        sides = _slope(problem, np.array([a - beside, a + beside]))
+        if abs(sides[1] - sides[0]) > _JUMP * box.slope:
+            ga, gb = sides
     outer = 1e-9 * box.diagonal
     before, after = _slope(problem, np.array([a - outer, b + outer]))
     if abs(gb - ga) > _JUMP * box.slope:

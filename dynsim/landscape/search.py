@@ -97,9 +97,12 @@ def _search(problem, bounds, n_starts, tol, generator):
         ends = np.unique(np.round(low / (1e-6 * box.diagonal)), axis=0) * (1e-6 * box.diagonal)
         x = smooth.solve(problem, np.concatenate([ends, starts]), box)
         candidates = _stationary(problem, x, box, tol)
+        tips = kinks.at_kinks(problem, candidates, box, ball)  # the gradient may be called 0 where it jumps
+        candidates, tips = candidates[~tips], candidates[tips]
         reached = _reached(low, candidates, box)
         stuck = low[~reached & box.near(low)]
-        met = kinks.descend(problem, stuck[kinks.at_kinks(problem, stuck, box, ball)], box, ball)
+        stuck = np.concatenate([tips, stuck[kinks.at_kinks(problem, stuck, box, ball)]])
+        met = kinks.descend(problem, stuck, box, ball)
         found = _smooth_points(problem, candidates, box, ball)
         found += _kink_points(problem, met, box, ball)
     return found, box
@@ -150,26 +153,41 @@ def _smooth_points(problem, x, box, ball):
     while rest.size:
         p, rest = rest[0], rest[1:]
         flat = vectors[p][:, np.abs(values[p]) <= smooth.SINGULAR * scale[p]]
-        if _goes_on(problem, x[p], flat, box):
+        if _goes_on(problem, x[p], flat, box, ball):
             kind, same = "degenerate", np.abs(losses[rest] - losses[p]) <= 1e-9 * box.spread
         else:
-            kind = _kind_by_values(problem, x[p], box, ball)
+            kind = _kind_by_values(problem, x[p], box, _all_around(vectors[p], ball))
             same = smooth.length(x[rest] - x[p]) < 0.1 * _PROBE * box.diagonal
         found.append(Found(x[p], float(losses[p]), kind, float(norms[p]), values[p]))
         rest = rest[~same]
     return found
 
 
-def _goes_on(problem, x, flat, box):
-    """Whether there are stationary points beside x in a direction of ``flat`` (dim, m) too."""
+def _all_around(vectors, ball):
+    """Directions at random, of the axes, and of the columns of ``vectors`` (dim, m), each with its opposite."""
+    axes = np.eye(ball.shape[1])
+    return np.concatenate([ball, axes, -axes, vectors.T, -vectors.T])
+
+
+def _goes_on(problem, x, flat, box, ball):
+    """Whether there are stationary points beside x in a direction in the span of ``flat`` (dim, m) too.
+
+    Zeros of the gradient from there, and from where a descent from there ends: a floor that meets another at x lies in
+    few of the directions, which the Hessian, 0 at x, does not tell.
+    """
     away = _PROBE * box.diagonal
-    ends = smooth.solve(problem, x + away * np.concatenate([flat.T, -flat.T]), box)
+    within = _all_around(flat, ball) @ flat
+    sizes = smooth.length(within)
+    within = within[sizes > 0.1] / sizes[sizes > 0.1, None]
+    beside = x + away * within @ flat.T
+    ends = smooth.solve(problem, np.concatenate([beside, smooth.descend(problem, beside, box)]), box)
     g = problem.gradient(ends)
     step = smooth.newton_step(*smooth.spectra(problem, ends), g)
-    far = smooth.length(ends - x) > 0.5 * away
+    far = smooth.length(ends - x)
+    near = (far > 0.5 * away) & (far < 3 * away)
     still = (smooth.length(g) <= 1e-8 * box.slope) & (smooth.length(step) <= 1e-6 * box.diagonal)
     level = np.abs(problem.loss(ends) - problem.loss(x)) <= 1e-9 * box.spread
-    return bool((far & still & level).any())
+    return bool((near & still & level).any())
 
 
 def _kind_by_values(problem, x, box, ball):

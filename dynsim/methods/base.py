@@ -62,6 +62,8 @@ class Method:
     batch_size: int | str = 1
     noise: Noise | None = None
 
+    compares_losses = False  # of the terms, in each step
+
     def __post_init__(self):
         step_size = as_schedule(self.step_size)
         constant = isinstance(step_size, Constant)

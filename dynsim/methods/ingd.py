@@ -95,6 +95,8 @@ class INGD(Method):
     epsilon: float
     lipschitz: float
 
+    compares_losses = True
+
     def __post_init__(self):
         super().__post_init__()
         if self.batch_size != FULL or self.noise is not None:

@@ -14,6 +14,7 @@ _GRID = 201  # points along each side
 _LEVELS = 24
 _PER_DECADE = 5  # levels of a logarithmic scale
 _FLOOR = 100.0  # the median over the lowest fiftieth, both above the least value: from there on a narrow floor
+_WALL = 2.0  # heights of the median above the least value, to which colors go up beyond the median
 _MOST_KINKS = 50
 _MARKS = {
     "minimum": ("o", "white", "minimum"),
@@ -143,13 +144,15 @@ def _levels(loss):
     """Levels that show the low part, their norm, and whether the high part is cut off.
 
     Logarithmic, above the least value, where a narrow floor lies far below everything else; else even, up to where
-    nine tenths of the box are.
+    nine tenths of the box are, but not so far that a wall leaves no color to the wells below the median.
     """
     least, floor, middle, high, most = np.quantile(loss, (0.0, 0.02, 0.5, 0.9, 1.0))
     if middle - least > _FLOOR * (floor - least) > 0:
         low, top = np.floor(np.log10(0.1 * (floor - least))), np.ceil(np.log10(most - least))
         levels = 10.0 ** np.linspace(low, top, _PER_DECADE * int(top - low) + 1)
         return levels, LogNorm(levels[0], levels[-1]), False
+    if middle > least:
+        high = min(high, middle + _WALL * (middle - least))
     cut = most - least > 2 * (high - least) > 0
     top = high if cut else most
     levels = MaxNLocator(_LEVELS).tick_values(least, top if top > least else least + 1.0)

@@ -15,6 +15,14 @@ def _no_change(y):
     return y
 
 
+def _always(*parameters):
+    return True
+
+
+def _constant(value):
+    return lambda *parameters: value
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss φ(f, y).
@@ -31,6 +39,8 @@ class Loss:
         Targets as the kernel wants them, or an ArgumentError.
     of_residual : bool
         Whether φ depends on f − y only, so that y has a unit and may be standardized.
+    convex : callable
+        Whether φ is convex in f, from the parameters.
     """
 
     curvature: Callable
@@ -39,10 +49,7 @@ class Loss:
     defaults: dict = field(default_factory=dict)
     target: Callable = _no_change
     of_residual: bool = True
-
-
-def _constant(value):
-    return lambda *parameters: value
+    convex: Callable = _always
 
 
 def _welsch_curvature(f, y):
@@ -111,8 +118,14 @@ def _some(values):
 
 LOSSES = {
     "square": Loss(lambda f, y: np.where(np.isnan(f), np.nan, 1.0), _constant(np.inf), _constant(1.0)),
-    "welsch": Loss(_welsch_curvature, _constant(np.exp(-0.5)), _constant(1.0)),
-    "barron": Loss(_barron_curvature, _barron_steepest, _barron_sharpest, {"alpha": 1.0, "scale": 1.0}),
+    "welsch": Loss(_welsch_curvature, _constant(np.exp(-0.5)), _constant(1.0), convex=_constant(False)),
+    "barron": Loss(
+        _barron_curvature,
+        _barron_steepest,
+        _barron_sharpest,
+        {"alpha": 1.0, "scale": 1.0},
+        convex=lambda alpha, scale: alpha >= 1,
+    ),
     "huber": Loss(_huber_curvature, lambda delta: delta, _constant(1.0), {"delta": 1.0}),
     "logistic": Loss(_logistic_curvature, _constant(1.0), _constant(0.25), target=_classes, of_residual=False),
     "poisson": Loss(_poisson_curvature, _constant(np.inf), _constant(np.inf), target=_counts, of_residual=False),

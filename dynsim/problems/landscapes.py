@@ -317,4 +317,6 @@ def resisting_chain(
     d, p = _check.count("d", d), _check.positive("p", p)
     if p > 1:
         raise ArgumentError(f"p must be a probability in (0, 1], got {p:g}")
+    if p < 1:
+        _check.fits_in_memory("the kink planes", (2 * d, d + 1, 2), instead="use a shorter chain, or p = 1")
     return ResistingChain(d, p, _check.positive("smoothness", smoothness), _check.positive("length", length))

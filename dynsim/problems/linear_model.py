@@ -1,12 +1,15 @@
 """Linear models on data: L(θ) = Σ a_n φ(θ·x_n, y_n)."""
 
+from functools import cached_property
+
 import numpy as np
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
+from dynsim.problems import _fits
 from dynsim.problems._losses import LOSSES, parameters
-from dynsim.problems._tables import columns_and_target
+from dynsim.problems._tables import columns_and_rows
 from dynsim.problems.data import Table
 from dynsim.problems.problem import Problem
 
@@ -25,6 +28,13 @@ class LinearModel(Problem):
     loss_name : str
     loss_parameters : dict
         Parameters of the loss by name.
+    minima : ndarray of shape (1, dim), or None
+        The only minimum, of a convex loss; found when it is first asked for. None for other losses, where Newton's
+        method comes to none (separable classes), and where there are more (columns that depend linearly on each other).
+    bounds : ndarray, shape (dim, 2)
+        A box around the minimum and, where losses are of θ·x − y, least-squares fits to all rows, to each group, and
+        those of a low loss to few rows, near which the minima of a loss that is not convex lie; made when it is first
+        asked for.
     """
 
     def __init__(
@@ -66,6 +76,24 @@ class LinearModel(Problem):
         self.gradient_norms_field = kernels.norms_field(kernels.SLOPES[loss])
         self.gradients_field = kernels.drawn_gradients_field(kernels.SLOPES[loss])
         self._shift, self._scale, self._target, self._intercept = shift, scale, target, intercept
+        for later in ("minima", "bounds"):  # what is not known is left to the properties of that name
+            if getattr(self, later) is None:
+                del self.__dict__[later]
+
+    @cached_property
+    def minima(self):
+        """The only minimum of a convex loss, shape (1, dim); None where there is none, or not one only."""
+        return _fits.only_minimum(self) if self.is_convex else None
+
+    @cached_property
+    def bounds(self):
+        """A box worth looking at, shape (dim, 2)."""
+        return _fits.box(self)
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether φ is convex in f, so that all local minima are global."""
+        return LOSSES[self.loss_name].convex(*self.loss_parameters.values())
 
     def predictions(self, theta: ArrayLike) -> np.ndarray:
         """θ·x_n, log-odds for the logistic loss, ln E y for Poisson's: theta (..., dim) -> (..., n_terms)."""
@@ -91,7 +119,8 @@ class LinearModel(Problem):
 
     def hessian(self, theta: ArrayLike) -> np.ndarray:
         """∇²L(θ): theta (..., dim) -> (..., dim, dim)."""
-        return np.einsum("...n,nj,nk->...jk", self.weights * self.curvatures(theta), self.X, self.X)
+        result = self.X.T @ ((self.weights * self.curvatures(theta))[..., None] * self.X)
+        return 0.5 * (result + np.swapaxes(result, -1, -2))
 
     def least_squares(self) -> np.ndarray:
         """The weighted least-squares θ, shape (dim,): the minimum for the square loss."""
@@ -141,7 +170,8 @@ def linear_model(
         One row of features for each of n observations, n ≥ d. A data frame of pandas (or another with ``columns``)
         gives its columns' names to ``features``; a Table of :func:`load_data` has the targets with it.
     y : array_like, shape (n,), or str
-        Targets; with a data frame also the name of the column that holds them, which is then no feature.
+        Targets; with a data frame also the name of the column that holds them, which is then no feature. What has an
+        index must have that of the data frame.
     loss : {"square", "welsch", "barron", "huber", "logistic", "poisson"}
     alpha, scale : float, optional
         Shape α, any number or ``-inf``, and scale c > 0 of Barron's loss; 1 by default.
@@ -153,10 +183,12 @@ def linear_model(
         Shift and scale features and target to mean 0 and deviation 1 (without ``intercept``: scale only), so that one
         step size suits all; :meth:`LinearModel.coefficients` undoes it. Classes and counts stay as they are. ``scale``
         and ``delta`` are in the unit that y then has.
-    weights : array_like, shape (n,), optional
-        Weights a_n > 0 of the observations, normalized to sum 1; 1/n by default.
-    groups : array_like, shape (n,), optional
-        The group of each observation: labels of any kind, numbered in sorted order, for ``sampling.GroupNorm``.
+    weights : array_like, shape (n,), or str, optional
+        Weights a_n > 0 of the observations, normalized to sum 1; 1/n by default. Like y and ``groups``, with a data
+        frame also the name of a column.
+    groups : array_like, shape (n,), or str, optional
+        The group of each observation: labels of one kind, none missing, numbered in sorted order, for
+        ``sampling.GroupNorm``.
 
     Raises
     ------
@@ -174,7 +206,7 @@ def linear_model(
     >>> ds.problems.linear_model(stars, loss="huber", delta=0.5, intercept=True)
     <Problem linear_model(huber, delta=0.5, 47 rows): 47 terms, dim 2>
     """
-    X, y, features = columns_and_target(X, y)
+    X, y, weights, groups, features = columns_and_rows(X, y, weights, groups)
     _check.choice("loss", loss, LOSSES)
     loss_parameters = parameters(loss, {"alpha": alpha, "scale": scale, "delta": delta})
     n, d = X.shape
@@ -208,7 +240,7 @@ def linear_model(
 
 
 def _normalized(weights, n):
-    weights = np.full(n, 1 / n) if weights is None else _check.array("weights", weights, ndim=1)
+    weights = np.full(n, 1 / n) if weights is None else weights
     if weights.shape != (n,) or not (weights > 0).all():
         raise ArgumentError(f"weights must be {n} positive numbers, one for each row of X")
     weights = weights / weights.max()
@@ -216,10 +248,19 @@ def _normalized(weights, n):
 
 
 def _numbered(groups, n):
-    groups = np.asarray(groups)
+    try:
+        groups = np.asarray(groups)
+        if groups.dtype.kind == "O" and any(label is None for label in groups.ravel()):
+            raise TypeError
+        distinct, numbers = np.unique(groups, return_inverse=True, equal_nan=False)
+        whole = bool((distinct == distinct).all())  # NaN is a label that is missing
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise ArgumentError("groups must be labels of one kind, such as numbers or texts, none missing")
     if groups.shape != (n,):
         raise ArgumentError(f"groups must be {n} labels, one for each row of X, got shape {groups.shape}")
-    return np.unique(groups, return_inverse=True)[1]
+    return numbers
 
 
 def _moments(X, y, *, center, target):

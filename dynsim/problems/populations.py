@@ -14,6 +14,7 @@ from dynsim.problems.linear_model import LinearModel
 
 _OF_RESIDUAL = ("square", "welsch", "barron", "huber")
 _RASTER = 2001  # points at which §4.1.1's gradient is looked at for changes of sign
+_FLAT = 1e-12  # relative curvature that counts as 0
 _NOISE = 0.1  # deviation of ε_i, AY §4.1.2
 
 
@@ -128,7 +129,7 @@ class RobustRegression(_Population):
         )
         self._shares = np.array([n, m]) / (n + m)
         self._centers, self._spreads = np.array([20.0, 0.25]), np.array([1.0, 0.5])
-        self.minima = _descend(self, self.beta)[None]
+        self.minima = _descend(self, self.beta)
         self.population_minima = self.beta[None].copy()
 
     def _population(self, theta):
@@ -152,7 +153,10 @@ class RobustRegression(_Population):
 
 
 def _descend(problem, start):
-    """The minimum that a trust-region method comes to, then Newton iterations to rounding."""
+    """The minimum that a trust-region method comes to, then Newton iterations to rounding: (1, dim), or None.
+
+    None where it ends on a floor that is flat to rounding, as it does if few rows come to fit any θ.
+    """
     from scipy.optimize import minimize
 
     run = minimize(
@@ -164,9 +168,12 @@ def _descend(problem, start):
         options={"gtol": 1e-9, "initial_trust_radius": 0.1},
     )
     theta = run.x
+    values = np.linalg.eigvalsh(problem.hessian(theta))
+    if values[0] <= _FLAT * values[-1]:
+        return None
     for _ in range(3):
         theta = theta - np.linalg.solve(problem.hessian(theta), problem.gradient(theta))
-    return theta
+    return theta[None]
 
 
 def robust_classification(

@@ -122,7 +122,7 @@ class Problem:
         gradient : callable, optional
             ``gradient(theta, n, params, out)`` that assigns ∇l_n(θ) to ``out`` (dim,). Without it the gradient is
             derived from ``loss`` by dual numbers, exact to rounding, at the cost of ``dim`` evaluations; at a kink of
-            abs, min or max it is the derivative from the left.
+            abs, min or max it is that of one of the pieces that meet there.
         n_terms, dim : int
             Number of terms; dimension of θ.
         params : array_like, shape (k,) or (m, k), optional
@@ -136,13 +136,14 @@ class Problem:
         minima, kinks, bounds : optional
             What is known; see the attributes.
         check : bool, optional
-            Compare the gradient with differences of the loss, see :func:`dynsim.problems.check_gradient`.
+            Compare the gradient with differences of the loss, see :func:`dynsim.problems.check_gradient`, and look at
+            the gradient at ``minima`` and beside them.
 
         Raises
         ------
         ArgumentError
-            If a function takes other arguments, fails for the first or the last term, returns no number, leaves a
-            part of ``out`` unset, or does not compile; or if the gradient does not fit the loss.
+            If a function takes other arguments, fails for one of up to 64 terms, returns no number, leaves a part of
+            ``out`` unset, or does not compile; if the gradient does not fit the loss; if one of ``minima`` is none.
 
         Examples
         --------
@@ -274,13 +275,27 @@ class Problem:
         return result.reshape(theta.shape[:-1])
 
     def term_gradients(self, theta: ArrayLike) -> np.ndarray:
-        """∇l_n(θ) for all terms: theta (..., dim) -> (..., n_terms, dim). At a kink, the derivative from the left."""
+        """∇l_n(θ) for all terms: theta (..., dim) -> (..., n_terms, dim). At a kink, of one of the pieces."""
         theta, lanes = self._lanes(theta)
         result = np.empty((self.dim, self.n_terms, lanes.shape[1]))
         for terms, points, values in self._gradients(lanes):
             result[:, terms, points] = values
         result[:, :, np.isnan(lanes).any(axis=0)] = np.nan  # a branch on θ would lose it
         return np.ascontiguousarray(result.T).reshape(*theta.shape[:-1], self.n_terms, self.dim)
+
+    def _few_losses(self, x, term):
+        """Losses of columns of x (dim, W), each of its term, (W,): for checks at a few points."""
+        values = np.empty(term.size)
+        self.losses_field(np.ascontiguousarray(x), self.params, np.ascontiguousarray(term, dtype=np.int64), values)
+        return values
+
+    def _is_finite(self, theta: ArrayLike) -> np.ndarray:
+        """Whether L(θ) is finite: theta (..., dim) -> (...)."""
+        theta, lanes = self._lanes(theta)
+        result = np.zeros(lanes.shape[1])
+        for terms, points, x, term in self._parts(lanes):
+            result[points] += self.weights[terms] @ self._few_losses(x, term).reshape(terms.stop - terms.start, -1)
+        return np.isfinite(result).reshape(theta.shape[:-1])
 
     def gradient(self, theta: ArrayLike) -> np.ndarray:
         """∇L(θ): theta (..., dim) -> (..., dim)."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.problems.checking import check_minima
 from dynsim.problems.user import from_terms
 
 _LARGEST_EXACT = 2**53  # whole numbers beyond it are written as floats
@@ -32,7 +33,7 @@ def from_sympy(expr, theta, *, data=None, weights=None, name=None, minima=None, 
     renamed = dict(zip([*coordinates, *columns], [*point, *row], strict=True))
     write = _Writer(sympy, [term.xreplace(renamed) for term in terms], point, row)
     rows = np.column_stack([np.broadcast_to(column, n_terms) for column in columns.values()]) if columns else ()
-    return from_terms(
+    problem = from_terms(
         write.function("loss", "", lambda term: {"return {}": term}),
         write.function("gradient", ", out", write.gradient),
         hessian=write.function("hessian", ", out", write.hessian),
@@ -46,6 +47,8 @@ def from_sympy(expr, theta, *, data=None, weights=None, name=None, minima=None, 
         bounds=bounds,
         check=False,
     )
+    check_minima(problem)
+    return problem
 
 
 def _expression(sympy, term):
@@ -53,13 +56,20 @@ def _expression(sympy, term):
         term = sympy.sympify(term)
     except (sympy.SympifyError, TypeError):
         term = None
-    if not isinstance(term, sympy.Expr) or term.has(sympy.I, sympy.nan, sympy.zoo):
-        raise ArgumentError(f"expr must be a real SymPy expression or a sequence of them, got {term!r}")
+    if not isinstance(term, sympy.Expr) or term.has(sympy.I, sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
+        raise ArgumentError(
+            f"expr must be a real SymPy expression without infinities, or a sequence of them, got {term!r}"
+        )
+    if term.has(sympy.Sum, sympy.Product, sympy.Integral):
+        raise NotApplicable(f"{term} cannot be compiled with sums, products or integrals in it; write out expr.doit()")
+    for pieces in term.atoms(sympy.Piecewise):
+        if pieces.args[-1].cond != True:  # noqa: E712 - a SymPy condition
+            raise ArgumentError(f"expr must be defined for all theta, but {pieces} is not; end it with (..., True)")
     return term
 
 
 def _symbols(sympy, theta):
-    symbols = [theta] if isinstance(theta, sympy.Symbol) else list(theta)
+    symbols = list(theta) if isinstance(theta, Sequence | np.ndarray | sympy.Tuple | sympy.MatrixBase) else [theta]
     if not symbols or not all(isinstance(symbol, sympy.Symbol) for symbol in symbols):
         raise ArgumentError(f"theta must be a SymPy symbol or a sequence of symbols, got {theta!r}")
     if len(set(symbols)) < len(symbols):
@@ -77,6 +87,10 @@ def _columns(sympy, data):
             columns[symbol] = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError):
             raise ArgumentError(f"data[{symbol}] must be numbers, got {type(values).__name__}") from None
+        if not np.isfinite(columns[symbol]).all():
+            raise ArgumentError(f"data[{symbol}] must be finite")
+        if columns[symbol].shape == (0,):
+            raise ArgumentError(f"data[{symbol}] must have at least one row, it is empty")
         if columns[symbol].ndim > 1:
             raise ArgumentError(f"data[{symbol}] must be a number or have shape (n,), got {columns[symbol].shape}")
     return columns
@@ -129,16 +143,39 @@ class _Writer:
 
     def gradient(self, term):
         """Derivatives by θ_j."""
+        term = self._in_pieces(term)
         return {f"out[{j}] = {{}}": self._derivative(term, symbol) for j, symbol in enumerate(self._point)}
 
     def hessian(self, term):
         """Second derivatives; at a kink they are those beside it."""
-        parts = {}
+        parts, term = {}, self._in_pieces(term)
         for j, first in enumerate(self._point):
             slope = self._derivative(term, first)
             for k, second in enumerate(self._point[: j + 1]):
                 parts[f"out[{j}, {k}] = out[{k}, {j}] = {{}}"] = self._derivative(slope, second)
         return parts
+
+    def _in_pieces(self, term):
+        """The same, with one piece for all derivatives where several meet: the first of the greatest, and 0 for √0."""
+        sympy = self._sympy
+
+        def greatest(relation):
+            def pieces(*arguments):
+                best = [(a, sympy.And(*(relation(a, b) for b in arguments if b != a))) for a in arguments[:-1]]
+                return sympy.Piecewise(*best, (arguments[-1], True), evaluate=False)
+
+            return pieces
+
+        def is_length(part):
+            return (
+                part.is_Pow and part.exp == sympy.S.Half and part.base.is_nonnegative and not part.base.has(sympy.Abs)
+            )
+
+        def length(part):
+            return sympy.Piecewise((0, sympy.Eq(part.base, 0)), (part, True), evaluate=False)
+
+        term = term.replace(sympy.Max, greatest(sympy.Ge)).replace(sympy.Min, greatest(sympy.Le))
+        return term.replace(is_length, length)
 
     def _derivative(self, term, symbol):
         result = term.diff(symbol).replace(self._sympy.DiracDelta, lambda *_: self._sympy.Integer(0))

@@ -1,6 +1,6 @@
 """Problems of a user's own: plain Python functions of one θ and one term, checked and compiled."""
 
-import inspect
+import time
 from collections.abc import Callable
 from functools import cached_property
 
@@ -10,33 +10,52 @@ from dynsim import _check
 from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
+from dynsim.problems._probing import losses_in_python, probe, snapshot, takes_params
 from dynsim.problems.problem import Problem
 
-_PROBES = (0.5, 1.5, -0.5, 2.5, 10.0, 1e-3, 100.0)  # where a user's function is called, to see what it returns
-_OUTSIDE_DOMAIN = (ValueError, ZeroDivisionError, OverflowError)
+_SECONDS = 0.3  # spent on losses in Python before they are compiled, which takes about a second
 
 
 class UserProblem(Problem):
     """A problem of a user's own functions; made by :meth:`Problem.from_terms` and :meth:`Problem.from_sympy`."""
 
     def __init__(self, loss, gradient, hessian, *, rows, **known):
-        """Compile (function, takes params) of loss, gradient and Hessian; the last two may be None."""
+        """Compile (function, takes params) of loss, gradient and Hessian; the last two may be None.
+
+        The loss and the Hessian are compiled when they are first used, if all that they refer to is copied here.
+        """
         from dynsim._kernels.user_problems import Terms
 
-        terms = Terms(known["dim"], rows.shape)
-        self._functions, self._rows = (loss, gradient, hessian), rows.shape
-        loss_formula, losses_field = _compiled("loss", terms.loss, loss)
+        self._terms, self._rows, self._seconds = Terms(known["dim"], rows.shape), rows, _SECONDS
+        given = [pair and pair[0] for pair in (loss, gradient, hessian)]
+        self._loss_given, complete = _kept(loss)
+        self._hessian_given, hessian_complete = _kept(hessian)
         if gradient is None:
-            gradient_formula, gradients_field = _compiled("gradient", terms.derived_gradient, loss)
+            formula, self.gradients_field = self._derived()
         else:
-            gradient_formula, gradients_field = _compiled("gradient", terms.gradient, gradient)
-        super().__init__(loss_formula, gradient_formula, params=rows, **known)
-        self.losses_field, self.gradients_field = losses_field, gradients_field
-        self._terms = terms
+            formula, self.gradients_field = _compiled("gradient", self._terms.gradient, gradient)
+        super().__init__(None, formula, params=rows.copy(), **known)
+        self._fingerprint = fingerprint(*given, rows.shape, self.params, self.weights)
+        if not complete:
+            self.losses_field  # noqa: B018 - compiled with what it refers to now
+        if not hessian_complete:
+            self._hessians_field  # noqa: B018
+
+    def _derived(self):
+        try:
+            return _compiled("gradient", self._terms.derived_gradient, self._loss_given)
+        except ArgumentError:
+            self.losses_field  # noqa: B018 - where the loss itself does not compile, that is the reason to give
+            raise
 
     def fingerprint(self) -> str:
-        """A digest of the functions, their parameters and the weights."""
-        return fingerprint(*(f and f[0] for f in self._functions), self._rows, self.params, self.weights)
+        """A digest of the functions, their parameters and the weights, as they were when it was defined."""
+        return self._fingerprint
+
+    @cached_property
+    def losses_field(self):
+        """Block field of the terms' losses, for kernels."""
+        return _compiled("loss", self._terms.loss, self._loss_given)[1]
 
     @cached_property
     def gradient_norms_field(self):
@@ -47,14 +66,25 @@ class UserProblem(Problem):
 
     @cached_property
     def _hessians_field(self):
-        return _compiled("hessian", self._terms.hessian, self._functions[2])[1]
+        return _compiled("hessian", self._terms.hessian, self._hessian_given)[1]
+
+    def _few_losses(self, x, term):
+        """Losses of columns of x (d, W), for a check: by Python, unless they are compiled or Python is too slow."""
+        if "losses_field" not in vars(self):
+            function, with_params = self._loss_given
+            started = time.perf_counter()
+            found = losses_in_python(function, [self._rows] if with_params else [], x, term, self._seconds)
+            self._seconds -= time.perf_counter() - started
+            if found is not None:
+                return found
+        return super()._few_losses(x, term)
 
     def term_hessians(self, theta: ArrayLike) -> np.ndarray:
         """∇²l_n(θ) for all terms: theta (..., dim) -> (..., n_terms, dim, dim).
 
         By the Hessian that was given, or by differences of gradients of the fourth order, to about nine digits.
         """
-        if self._functions[2] is None:
+        if self._hessian_given is None:
             return super().term_hessians(theta)
         theta, lanes = self._lanes(theta)
         result = np.empty((lanes.shape[1], self.n_terms, self.dim, self.dim))
@@ -85,7 +115,7 @@ def from_terms(
     rows = _parameters(params)
     functions = {"loss": loss, "gradient": gradient, "hessian": hessian}
     given = {
-        key: (function, _takes_params(key, function))
+        key: (function, takes_params(key, function))
         for key, function in functions.items()
         if function is not None or key == "loss"
     }
@@ -93,11 +123,7 @@ def from_terms(
         raise ArgumentError(
             f"params has {rows.size} numbers, but no function has an argument for them: loss(theta, n, params)"
         )
-    for n in (0, n_terms - 1):
-        _call_loss(*given["loss"], n, n_terms, dim, rows)
-        for key, shape in (("gradient", (dim,)), ("hessian", (dim, dim))):
-            if key in given:
-                _call_filling(key, *given[key], n, n_terms, dim, rows, shape)
+    probe(given, n_terms, dim, rows)
     problem = UserProblem(
         given["loss"],
         given.get("gradient"),
@@ -116,14 +142,25 @@ def from_terms(
 
 
 def _checked(problem, *, derived):
-    from dynsim.problems.checking import check_gradient
+    from dynsim.problems.checking import check_minima, compared
 
-    if problem._functions[2] is not None:
-        problem._hessians_field  # noqa: B018 - to refuse what does not compile now
-    found = check_gradient(problem)
+    if not derived:
+        problem.losses_field  # noqa: B018 - to refuse what does not compile now; a derived gradient is made of it
+    if problem._hessian_given is not None:
+        problem._hessians_field  # noqa: B018
+    found = compared(problem, problem._few_losses)
     if not found:
         remedy = "give gradient yourself" if derived else "or pass check=False"
         raise ArgumentError(f"gradient does not fit loss: {found}; {remedy}")
+    check_minima(problem)
+
+
+def _kept(pair):
+    """A function with what it refers to now, and whether that is all that it refers to."""
+    if pair is None:
+        return None, True
+    function, complete = snapshot(pair[0])
+    return (function, pair[1]), complete
 
 
 def _compiled(name, compile_, function):
@@ -139,68 +176,6 @@ def _compiled(name, compile_, function):
         raise ArgumentError(f"{name} cannot be compiled: {reason}") from None
 
 
-def _takes_params(name, function):
-    """Whether a function has an argument for params; refuses what has not the arguments that it must have."""
-    filling = name != "loss"
-    form = f"{name}(theta, n, params{', out' if filling else ''})"
-    if not inspect.isfunction(getattr(function, "py_func", function)):
-        raise ArgumentError(f"{name} must be a plain Python function, {form}, got {type(function).__name__}")
-    function = getattr(function, "py_func", function)
-    parameters = inspect.signature(function).parameters.values()
-    plain = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-    names = [p.name for p in parameters if p.default is p.empty]
-    if not plain or len(names) - filling not in (2, 3) or (filling and names[-1] != "out"):
-        what = f"{form} that fills its last argument, named out" if filling else form
-        raise ArgumentError(f"{name} must be {what}; params may be left out; got ({', '.join(map(str, parameters))})")
-    if "random" in function.__code__.co_names:
-        raise ArgumentError(f"{name} must not draw random numbers: the term n is what is drawn")
-    return len(names) - filling == 3
-
-
-def _call(name, function, n, n_terms, dim, *arguments):
-    """What a function returns for term n at a point where it is defined, in plain Python; it must leave θ alone."""
-    plain = getattr(function, "py_func", function)
-    for probe in _PROBES:
-        theta = probe * (1 + 0.1 * np.arange(dim) / dim)
-        before = theta.copy()
-        try:
-            with np.errstate(all="ignore"):
-                value = plain(theta, n, *arguments)
-        except _OUTSIDE_DOMAIN as error:
-            reason = error
-            continue
-        except Exception as error:
-            reason = error
-            break
-        if (theta != before).any():
-            raise ArgumentError(f"{name} must not assign to theta")
-        return value
-    raise ArgumentError(
-        f"{name} fails for term {n} of n_terms = {n_terms} and theta of length dim = {dim}: "
-        f"{type(reason).__name__}: {reason}"
-    )
-
-
-def _call_loss(function, with_params, n, n_terms, dim, rows):
-    value = _call("loss", function, n, n_terms, dim, *([rows] if with_params else []))
-    if not isinstance(value, (int, float, np.integer, np.floating)):
-        shape = f" of shape {value.shape}" if isinstance(value, np.ndarray) and value.shape else ""
-        raise ArgumentError(f"loss must return a number, it returned {type(value).__name__}{shape} for term {n}")
-
-
-def _call_filling(name, function, with_params, n, n_terms, dim, rows, shape):
-    outs = [np.full(shape, filler) for filler in (np.nan, 0.0)]
-    for out in outs:
-        value = _call(name, function, n, n_terms, dim, *([rows] if with_params else []), out)
-        if value is not None:
-            raise ArgumentError(f"{name} must fill out and return nothing, it returned {type(value).__name__}")
-    unset = np.argwhere(np.isnan(outs[0]) & ~np.isnan(outs[1]))
-    if unset.size:
-        raise ArgumentError(
-            f"{name} must assign each entry of out, but out[{', '.join(map(str, unset[0]))}] depends on what was in it"
-        )
-
-
 def _parameters(params):
     """An array of one or two axes, which the functions get as it is."""
     try:
@@ -210,7 +185,9 @@ def _parameters(params):
     rows = np.atleast_1d(rows)
     if rows.ndim > 2:
         raise ArgumentError(f"params must have one axis or two, rows of data, got shape {rows.shape}")
-    return _check.array("params", rows, ndim=rows.ndim)
+    rows = _check.array("params", rows, ndim=rows.ndim)
+    rows.flags.writeable = False
+    return rows
 
 
 def _weights(weights, n_terms):

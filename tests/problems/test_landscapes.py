@@ -245,3 +245,9 @@ def test_sgd_gets_down_the_chain_by_one_coordinate_for_each_lucky_draw():
 def test_bad_arguments_are_refused_by_name(call, message):
     with pytest.raises(ds.errors.ArgumentError, match=message):
         call(ds.problems)
+
+
+def test_a_chain_whose_kink_planes_do_not_fit_in_memory_is_refused():
+    with pytest.raises(ds.errors.TooLarge, match="the kink planes of shape"):
+        ds.problems.resisting_chain(10**6)
+    assert ds.problems.resisting_chain(10**4, p=1.0).kink_planes.size == 0

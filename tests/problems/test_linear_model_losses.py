@@ -1,15 +1,19 @@
 """The losses of a linear model against mpmath, and their fields against the formulas that they come from."""
 
+import matplotlib
 import mpmath
 import numpy as np
 import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 
 import dynsim as ds
 from dynsim._kernels import fields
 from dynsim._kernels.problems import linear_model as kernels
+
+matplotlib.use("Agg")
 
 RESIDUALS = np.concatenate([-np.logspace(2, -9, 30), [0.0], np.logspace(-9, 2, 30)])
 CASES = [
@@ -266,8 +270,9 @@ def test_a_data_frame_gives_its_columns_names_and_may_hold_the_target():
     ("y", "message"),
     [
         ("dise", "y is no column of X: got 'dise'; did you mean 'dose'"),
-        ("sex", "column 'sex' of X must be numbers throughout, got object"),
-        ("dose", "column 'sex' of X must be numbers throughout"),
+        ("sex", "column 'sex' of X must be an array of numbers, none of them missing, got object"),
+        ("dose", "column 'sex' of X must be an array of numbers"),
+        (2, "y is no column of X: got 2; it may be 'age', 'dose', 'sex'"),
         (Column([1, 2, 3], Index("acb")), "y must have the index of X"),
     ],
 )
@@ -277,6 +282,41 @@ def test_a_data_frame_that_does_not_fit_is_refused_by_column(y, message):
         ds.problems.linear_model(frame, y)
     with pytest.raises(ds.errors.ArgumentError, match="column 'age' of X must be finite, but 1 entries are not"):
         ds.problems.linear_model(Frame(age=[1.0, np.nan, 4.0], y=[1, 2, 3]), "y")
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", "timedelta64[ns]", "U3", "complex"])
+def test_columns_that_numpy_would_make_numbers_of_are_refused(dtype):
+    wrong = np.array([1, 2, 3]).astype(dtype)
+    with pytest.raises(ds.errors.ArgumentError, match="column 'when' of X must be an array of numbers"):
+        ds.problems.linear_model(Frame(age=[1.0, 2.0, 4.0], when=wrong), [1, 2, 3])
+    with pytest.raises(ds.errors.ArgumentError, match="y must be an array of numbers"):
+        ds.problems.linear_model(Frame(age=[1.0, 2.0, 4.0]), wrong)
+
+
+def test_a_column_of_python_numbers_is_one_of_numbers():
+    frame = Frame(age=np.array([1, 2.5, True], dtype=object))
+    assert ds.problems.linear_model(frame, [1, 2, 3]).X[:, 0].tolist() == [1.0, 2.5, 1.0]
+
+
+def test_weights_and_groups_are_columns_or_have_the_index_of_the_frame():
+    frame = Frame(age=[1.0, 2.0, 4.0], share=[1.0, 2.0, 1.0], y=[1, 2, 3], who=np.array(list("uvu"), dtype=object))
+    problem = ds.problems.linear_model(frame, "y", weights="share", groups="who")
+    assert problem.features == ("age",)
+    assert problem.weights.tolist() == [0.25, 0.5, 0.25]
+    assert problem.groups.tolist() == [0, 1, 0]
+    for role in ("weights", "groups"):
+        aligned = {role: Column([1, 2, 1], Index("abc"))}
+        assert ds.problems.linear_model(Frame(age=[1.0, 2.0, 4.0]), [1, 2, 3], **aligned).n_terms == 3
+        with pytest.raises(ds.errors.ArgumentError, match=f"{role} must have the index of X"):
+            ds.problems.linear_model(Frame(age=[1.0, 2.0, 4.0]), [1, 2, 3], **{role: Column([1, 2, 1], Index("acb"))})
+        with pytest.raises(ds.errors.ArgumentError, match=f"{role} is no column of X: got 'w'"):
+            ds.problems.linear_model(Frame(age=[1.0, 2.0, 4.0]), [1, 2, 3], **{role: "w"})
+        with pytest.raises(ds.errors.ArgumentError, match=f"{role} may be the name of a column only where"):
+            ds.problems.linear_model([[1.0], [2.0]], [1, 2], **{role: "w"})
+
+
+def test_the_target_may_have_a_number_as_its_name():
+    assert ds.problems.linear_model(Frame({0: [1.0, 2.0], 2: [5.0, 6.0]}), 2).y.tolist() == [5.0, 6.0]
 
 
 def test_pandas_itself(data):
@@ -308,6 +348,63 @@ def test_groups_are_numbered_in_the_order_of_their_labels():
     assert problem.groups.tolist() == [1, 0, 1]
     with pytest.raises(ds.errors.ArgumentError, match="groups must be 3 labels, one for each row of X"):
         ds.problems.linear_model([[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0], groups=[0, 1])
+
+
+@pytest.mark.parametrize("groups", [["a", 1, None], [1.0, np.nan, 2.0], np.array([1, "a", 2], dtype=object)])
+def test_groups_with_a_label_missing_or_of_mixed_kinds_are_refused(groups):
+    with pytest.raises(ds.errors.ArgumentError, match="groups must be labels of one kind"):
+        ds.problems.linear_model([[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0], groups=groups)
+
+
+CONVEX = [("square", {}), ("huber", {"delta": 0.3}), ("logistic", {}), ("poisson", {}), ("barron", {"alpha": 1.2})]
+
+
+@pytest.mark.parametrize(("loss", "options"), CONVEX, ids=[loss for loss, _ in CONVEX])
+def test_the_minimum_of_a_convex_loss_is_that_of_another_method(loss, options):
+    generator = np.random.default_rng(3)
+    X = generator.normal(size=(60, 2)) * [1.0, 300.0]
+    f = X @ [0.5, 0.003] + generator.standard_t(2, size=60)
+    y = {"logistic": f > 0, "poisson": np.floor(np.exp(np.minimum(f, 4)))}.get(loss, f)
+    weights = generator.uniform(0.5, 2, size=60)
+    problem = ds.problems.linear_model(X, y, loss, weights=weights, **options)
+    start, unit = [0.0, 0.0], np.array([1.0, 1 / 300])
+    run = minimize(
+        lambda z: problem.loss(z * unit), start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-15}
+    )
+    np.testing.assert_allclose(problem.minima / unit, [run.x], rtol=0, atol=1e-6)
+    low, high = problem.bounds.T
+    assert (low < problem.minima[0]).all()
+    assert (problem.minima[0] < high).all()
+    assert problem.plot().get_xlim() == tuple(problem.bounds[0])
+
+
+def test_separable_classes_and_dependent_columns_have_no_minimum_but_a_box():
+    X = np.array([[1.0], [2.0], [-1.0]])
+    apart = ds.problems.linear_model(X, [1, 1, 0], "logistic")
+    overlapping = ds.problems.linear_model(X, [1, 0, 0], "logistic")
+    twice = ds.problems.linear_model(np.hstack([X, 2 * X]), [1.0, 2.0, 3.0])
+    assert apart.minima is None
+    assert twice.minima is None
+    assert overlapping.minima.shape == (1, 1)
+    for problem in (apart, twice, ds.problems.linear_model([[0.0]], [0.0])):
+        assert np.isfinite(problem.bounds).all()
+        assert (np.ptp(problem.bounds, axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_box_of_a_welsch_loss_holds_the_fit_to_most_data_and_least_squares(scale):
+    generator = np.random.default_rng(0)
+    X = np.column_stack([np.ones(100), generator.normal(size=100)]) / scale
+    y = X @ np.array([1.0, 2.0]) * scale + 0.3 * generator.normal(size=100)
+    y[:15] = 30.0  # outliers far off the line
+    problem = ds.problems.linear_model(X, y, "welsch")
+    assert problem.minima is None
+    low, high = problem.bounds.T / scale
+    for theta in ([1.0, 2.0], problem.least_squares() / scale):
+        assert (low < theta).all()
+        assert (theta < high).all()
+    assert (high - low < 200).all()
+    assert np.abs(ds.minima(problem).minima / scale - [1.0, 2.0]).max(axis=1).min() < 0.2
 
 
 @pytest.mark.parametrize(

@@ -219,3 +219,28 @@ def test_groups_that_disagree_have_their_own_coefficients():
 def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ds.errors.ArgumentError, match=message):
         call(ds.problems)
+
+
+def test_a_sample_too_small_for_any_row_to_fit_has_no_known_minimum():
+    few = ds.problems.robust_regression((20, 30), rng=6)
+    assert few.loss(few.beta) > 1 - 1e-12
+    assert few.minima is None
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.05])
+def test_the_box_of_disparate_groups_holds_the_fits_to_either(fraction):
+    beta = np.array([[1.0, 2.0], [-1.0, 0.0]])
+    problem = ds.problems.disparate_groups(200, beta=beta, fraction=fraction, loss="welsch", rng=0)
+    assert problem.minima is None
+    low, high = problem.bounds.T
+    assert ((low < beta) & (beta < high)).all()
+    found = ds.minima(problem).minima
+    assert np.linalg.norm(found[:, None] - beta, axis=-1).min(axis=0).max() < 0.1
+
+
+def test_disparate_groups_that_disagree_have_the_least_squares_fit_for_a_minimum():
+    problem = ds.problems.disparate_groups(50, beta=[[1.0, 2.0], [-1.0, 0.0]], rng=1)
+    np.testing.assert_allclose(problem.gradient(problem.minima[0]), 0, atol=1e-12)
+    same = ds.problems.disparate_groups(50, beta=[1.0, 2.0], loss="welsch", rng=1)
+    assert same.minima.tolist() == [[1.0, 2.0]]
+    assert ((same.bounds[:, 0] < [1.0, 2.0]) & (same.bounds[:, 1] > [1.0, 2.0])).all()

@@ -51,6 +51,15 @@ def test_kinks_and_pieces_are_differentiated_beside_their_jumps():
     assert check_gradient(problem, points)
 
 
+def test_where_pieces_meet_the_gradient_is_that_of_one_of_them():
+    problem = ds.Problem.from_sympy([sympy.Max(a, b), sympy.Min(a, 3 * b - 2), sympy.sqrt(a**2 + b**2)], (a, b))
+    at_tie, at_tip = problem.term_gradients([[1.0, 1.0], [0.0, 0.0]])
+    assert tuple(at_tie[0]) in {(1.0, 0.0), (0.0, 1.0)}
+    assert tuple(at_tie[1]) in {(1.0, 0.0), (0.0, 3.0)}
+    assert at_tip[2].tolist() == [0.0, 0.0]  # the minimum of a length
+    np.testing.assert_allclose(at_tie[2], np.sqrt([0.5, 0.5]), rtol=1e-15)
+
+
 def test_names_and_numbers_that_python_cannot_have_do_no_harm():
     odd, shout = sympy.symbols(r"lambda \theta_1")
     problem = ds.Problem.from_sympy(10**30 * odd + odd / 3 * shout, shout, data={odd: [1e-30, 3.0]})
@@ -71,6 +80,12 @@ def test_names_and_numbers_that_python_cannot_have_do_no_harm():
         (a, a, [1], "ArgumentError", "data must be a dict"),
         (sympy.I * a, a, {}, "ArgumentError", "expr must be a real SymPy expression"),
         (a > 0, a, {}, "ArgumentError", "expr must be a real SymPy expression"),
+        (sympy.oo * a, a, {}, "ArgumentError", "a real SymPy expression without infinities"),
+        (sympy.Piecewise((a**2, a < 1)), a, {}, "ArgumentError", "defined for all theta, but Piecewise.* is not"),
+        (sympy.Sum(a**x, (x, 1, 3)), a, {}, "NotApplicable", r"write out expr.doit\(\)"),
+        (a * x, a, {x: []}, "ArgumentError", r"data\[x\] must have at least one row"),
+        (a * x, a, {x: [1.0, np.nan]}, "ArgumentError", r"data\[x\] must be finite"),
+        (a, 3, {}, "ArgumentError", "theta must be a SymPy symbol or a sequence of symbols, got 3"),
         (sympy.LambertW(a), a, {}, "NotApplicable", "LambertW in the loss of expr is no function that can be compiled"),
         (sympy.Function("f")(a), a, {}, "NotApplicable", "f in the loss|cannot differentiate"),
     ],

@@ -106,6 +106,60 @@ def test_another_function_has_another_fingerprint():
     assert prints[0] != prints[1]
 
 
+def test_a_problem_keeps_what_its_functions_referred_to_when_it_was_defined():
+    scale, table = 2.0, np.ones(1)
+    space = {"SCALE": 2.0, "math": math}
+    source = """
+def loss(theta, n):
+    return SCALE * theta[0] ** 2
+def gradient(theta, n, out):
+    out[0] = 2 * SCALE * theta[0]
+def hessian(theta, n, out):
+    out[0, 0] = 2 * SCALE
+"""
+    exec(source, space)
+    functions = [space[name] for name in ("loss", "gradient", "hessian")]
+    problem = ds.Problem.from_terms(*functions[:2], hessian=functions[2], n_terms=1, dim=1, check=False)
+    enclosed = ds.Problem.from_terms(lambda theta, n: scale * table[0] * theta[0] ** 2, n_terms=1, dim=1, check=False)
+    digest = problem.fingerprint()
+    space["SCALE"] = scale = 5.0
+    table[0] = 7.0
+    assert (problem.loss([1.0]), problem.gradient([1.0]), problem.hessian([1.0])) == (2.0, 4.0, 4.0)
+    assert (enclosed.loss([1.0]), enclosed.gradient([1.0])) == (2.0, 4.0)
+    assert problem.fingerprint() == digest
+    later = ds.Problem.from_terms(*functions[:2], hessian=functions[2], n_terms=1, dim=1, check=False)
+    assert later.fingerprint() != digest
+
+
+def test_nothing_is_compiled_that_the_first_run_does_not_use():
+    problem = ds.Problem.from_terms(lambda theta, n: 0.5 * (theta[0] - n) ** 2, n_terms=3, dim=1)
+    ds.iterate(problem, ds.SGD(0.1), 0.3, n_steps=10, rng=0)
+    assert "losses_field" not in vars(problem)
+    np.testing.assert_allclose(problem.term_losses([0.5]), [0.125, 0.125, 1.125], rtol=1e-15)
+    assert "losses_field" in vars(problem)
+
+
+def test_a_loss_that_overflows_in_python_only_is_compiled_to_look_where_it_is_finite():
+    def undefined_in_python(theta, n):
+        return 1.0 / (1.0 + math.exp(800.0 * theta[0]))
+
+    problem = ds.Problem.from_terms(undefined_in_python, n_terms=1, dim=1, check=False)
+    assert ds.iterate(problem, ds.SGD(0.1), 1.0, n_steps=1, rng=0).x[0, 0] == 1.0  # not refused
+    assert problem.loss([1.0]) == 0.0
+
+
+def test_a_false_minimum_is_refused_and_one_at_a_kink_is_not():
+    def of_wells(minima, loss=lambda theta, n: 0.8 * (theta[0] ** 2 - 1) ** 2 + theta[0] / 20):
+        return ds.Problem.from_terms(loss, n_terms=1, dim=1, minima=minima)
+
+    with pytest.raises(
+        ds.errors.ArgumentError, match=r"minima has \[1.0\], but the gradient of lambda is \[0.05.*there"
+    ):
+        of_wells([1.0])
+    assert of_wells([0.9921]).minima.tolist() == [[0.9921]]  # 0.992091…
+    assert of_wells([0.5], lambda theta, n: abs(theta[0] - 0.5) + 0.3 * theta[0]).minima.tolist() == [[0.5]]
+
+
 # -- check_gradient
 
 
@@ -145,6 +199,34 @@ def test_the_tolerance_follows_the_rounding_of_the_loss():
     assert not check_gradient(ds.Problem.from_terms(loss, wrong, n_terms=3, dim=1, check=False))
 
 
+@pytest.mark.parametrize(
+    ("make", "theta"),
+    [
+        (lambda: of(lambda theta, n: max(0.0, abs(theta[0] - CENTERS[n]) - 1.0), check=False), None),
+        (lambda: of(lambda theta, n: 0.0 * theta[0], check=False), None),
+        (lambda: ds.problems.egg_carton(), [0.0, 0.0]),
+        (lambda: ds.problems.disparate_groups(30, 2, rng=0), None),
+        (lambda: ds.problems.quadratic([1.0, 1.0]), [0.0, 0.0]),
+    ],
+    ids=["flat parts", "zero", "saddle", "exact fit", "minimum"],
+)
+def test_gradients_that_vanish_are_compared_too(make, theta):
+    check = check_gradient(make(), theta)
+    assert check
+    assert check.n_compared > 0
+
+
+def test_a_gradient_of_nan_is_told_from_a_wrong_one_and_a_kink_from_both():
+    def spoiled(theta, n, out):
+        out[0] = math.nan
+
+    check = check_gradient(of(gradient=spoiled, check=False))
+    assert not check
+    assert "is nan in coordinate 0, where the loss is finite" in str(check)
+    with pytest.raises(ds.errors.ArgumentError, match="kinks or jumps there"):
+        check_gradient(of(lambda theta, n: max(0.0, theta[0]), check=False), [[0.0]])
+
+
 def test_builtin_problems_pass_away_from_kinks_and_between_close_ones(valleys):
     assert check_gradient(valleys)
     assert check_gradient(valleys, [[-1.0 + 1e-5], [1e-6], [0.2 - 1e-7]])
@@ -157,6 +239,11 @@ def test_builtin_problems_pass_away_from_kinks_and_between_close_ones(valleys):
 
 def of(loss=parabola, gradient=None, **options):
     return ds.Problem.from_terms(loss, gradient, **{"n_terms": 3, "dim": 1} | options)
+
+
+def leaves_out_unset(theta, n, out):
+    if n != 1:
+        out[0] = theta[0] - CENTERS[n]
 
 
 def fails_to_compile(theta, n):
@@ -200,6 +287,9 @@ REFUSALS = [
     (lambda: of(fails_to_compile), "loss fails .*AttributeError"),
     (lambda: of(lambda theta, n: calls_plain(theta[0])), "loss cannot be compiled: it calls a plain function"),
     (lambda: of(lambda theta, n: math.gamma(theta[0])), "gradient of loss cannot be derived: .*give"),
+    (lambda: of(gradient=leaves_out_unset), r"must assign each entry of out, but out\[0\] depends"),
+    (lambda: of(lambda theta, n: 0.0 if n != 1 else None), "it returned NoneType for term 1"),
+    (lambda: check_gradient(ds.problems.abs_well(), rng="x"), "rng must be a nonnegative int or a Generator, got 'x'"),
     (lambda: of(dim=1001), "cannot be derived: dim is 1001"),
 ]
 
@@ -225,12 +315,14 @@ def test_a_refusal_names_the_line():
 DEFINED = """
 import time, math, numpy as np, dynsim as ds
 ds.iterate(ds.problems.two_valleys(), ds.SGD(0.04), 0.25, n_steps=1)
+rng = np.random.default_rng(0)
+data = rng.normal(size=(200, 3))
 start = time.process_time()
 def loss(theta, n, params):
     r = theta[0] * params[n, 0] + theta[1] * params[n, 1] - params[n, 2]
-    return 1 - math.exp(-r * r / 2)
-problem = ds.Problem.from_terms(loss, n_terms=100, dim=2, params=np.random.default_rng(0).normal(size=(100, 3)))
-ds.iterate(problem, ds.SGD(0.1), 0.5, n_steps=1000, rng=0)
+    return math.log(math.cosh(r))
+problem = ds.Problem.from_terms(loss, n_terms=200, dim=2, params=data)
+ds.iterate(problem, ds.SGD(0.1), 0.0, n_steps=1000, n_paths=100, rng=0)
 print(time.process_time() - start)
 """
 
