@@ -356,8 +356,8 @@ class Problem:
     ):
         """Draw L over a box and return the Axes: a curve with its terms in dim 1, filled contours in dim 2.
 
-        Kinks are dotted. High walls are cut off: the colors cover the lower nine tenths of the box, on a logarithmic
-        scale where a narrow floor lies far below the rest.
+        Kinks are dotted. High walls are cut off: the colors cover the lower nine tenths of the box, or up to twice the
+        median's height above it, on a logarithmic scale where a narrow floor lies far below the rest.
 
         Parameters
         ----------

@@ -442,3 +442,16 @@ def test_nan_stays_nan_in_every_loss(data):
             values = getattr(problem, method)(theta)
             assert np.isfinite(values[0]).all()
             assert np.isnan(values[1]).all(), (loss, method)
+
+
+def test_terms_out_of_reach_of_all_lanes_are_skipped_and_only_those():
+    """Residuals around the one from which exp(−r²/2) is 0, alone and beside a lane that is near; and NaN."""
+    problem = ds.problems.linear_model([[1.0], [2.0]], [0.0, 0.0], "welsch")
+    norms, out = problem.gradient_norms_field, np.empty((2, 2))
+    for far in (37.0, 37.62, 37.64, 50.0, 1e10, np.nan):
+        for lanes in ([far, far], [far, 0.5]):
+            x = np.array([lanes])
+            norms(x, problem.params, problem.weights.copy(), 0, out)
+            r = x * np.array([[1.0], [2.0]])
+            expected = 0.5 * np.abs(r) * np.where(r**2 > 1416, 0.0, np.exp(-(r**2) / 2)) * np.array([[1.0], [2.0]])
+            np.testing.assert_allclose(out, expected, rtol=1e-12, atol=0)

@@ -146,6 +146,9 @@ SLOPES = {
 }
 
 
+REACHES = {welsch_slope: 37.63}  # |f − y| from which a slope is 0: exp is, below −708
+
+
 @formula
 def _prediction(theta, n, params):
     """θ·x_n."""
@@ -226,7 +229,11 @@ def _fill_drawn_predictions(x, params, term, f, y):
 
 @functools.cache
 def norms_field(slope, cache=True):
-    """out[c, i] = a_n |∂φ/∂f| ‖x_n‖, n = first + c: gradient_norms_field with the lanes innermost throughout."""
+    """out[c, i] = a_n |∂φ/∂f| ‖x_n‖, n = first + c: gradient_norms_field with the lanes innermost throughout.
+
+    A term whose data lie out of reach of all lanes costs no exponential: with outliers, most do.
+    """
+    reach = REACHES.get(slope, np.inf)
 
     @kernel_of(slope, types.void(*PROPORTIONS), cache=cache)
     def norms(x, params, weights, first, out):
@@ -236,6 +243,12 @@ def norms_field(slope, cache=True):
             n = first + c
             y = params[n * (dim + 1) + dim]
             scale = weights[n] * _fill_predictions(x, n, params, c, out)
+            near = 0
+            for i in range(x.shape[1]):
+                near += 0 if abs(out[c, i] - y) > reach else 1  # NaN is near
+            if near == 0:
+                out[c, :] = 0.0
+                continue
             for i in range(x.shape[1]):
                 out[c, i] = scale * abs(slope(out[c, i], y, a, b))
 
