@@ -498,3 +498,30 @@ def test_the_colors_of_a_section_show_the_well_beside_a_wall():
     contours = problem.plot(coordinates=(2, 3), at=[0.0] * 4).collections[0]
     assert np.count_nonzero(contours.levels < -0.05) >= 5
     assert contours.levels[-1] < 3
+
+
+@pytest.mark.parametrize(
+    ("make", "reach"),
+    [
+        (ds.problems.two_valleys, None),
+        (ds.problems.muller_brown, None),
+        (lambda: ds.problems.muller_brown(standard=True), None),
+        (lambda: ds.problems.gaussian_wells(m=1000), None),
+        (lambda: ds.problems.robust_classification(rng=1), None),
+        (lambda: ds.problems.robust_regression(rng=1), 0.05),
+        (lambda: ds.problems.pairwise_potential("morse", n_atoms=2, space=1), None),
+    ],
+    ids=["two_valleys", "C.1", "standard", "C.2", "classification", "regression", "pair"],
+)
+def test_the_known_minima_of_an_and_ying_s_problems_are_found(make, reach):
+    """Those are checked against mpmath where the problems are; two atoms may be anywhere at their best distance."""
+    problem = make()
+    bounds = None if reach is None else problem.minima[0][:, None] + np.array([-reach, reach])
+    found = ds.minima(problem, bounds, n_starts=8 if reach else None)
+    if problem.name.startswith("pairwise"):
+        assert problem.minima is not None
+        assert found.loss.min() == pytest.approx(problem.loss(problem.minima[0]), abs=1e-9)
+        return
+    for x in problem.minima:
+        assert np.linalg.norm(found.x - x, axis=1).min() < 1e-6
+    assert found.loss[0] <= problem.loss(problem.minima).min() + 1e-12
