@@ -44,7 +44,7 @@ class RMSProp(Method):
 
     def rule(self, problem) -> Update:
         """θ ← θ − η g/(ε + √v)."""
-        from dynsim._kernels.methods.adaptive import rmsprop, rmsprop_scalar
+        from dynsim._kernels.methods.rmsprop import rmsprop, rmsprop_scalar
 
         params = np.array([self.alpha, self.eps])
         if self.elementwise:
@@ -91,7 +91,7 @@ class Adam(Method):
 
     def rule(self, problem) -> Update:
         """θ ← θ − η m̂/(ε + √v̂)."""
-        from dynsim._kernels.methods.adaptive import adam, adam_scalar
+        from dynsim._kernels.methods.adam import adam, adam_scalar
 
         params = np.array([self.beta1, self.beta2, self.eps])
         if self.elementwise:
@@ -145,7 +145,7 @@ class ACClip(Method):
 
     def rule(self, problem) -> Update:
         """θ ← θ − η min(τ/(|m| + ε), 1) m."""
-        from dynsim._kernels.methods.adaptive import acclip
+        from dynsim._kernels.methods.acclip import acclip
 
         start = np.concatenate([np.zeros(problem.dim), np.full(problem.dim, self.tau0**self.alpha)])
         params = np.array([self.alpha, self.beta1, self.beta2, self.eps])

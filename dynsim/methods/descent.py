@@ -98,7 +98,7 @@ class GClip(Method):
 
     def rule(self, problem) -> Update:
         """θ ← θ − η min(1, τ/‖g‖) g."""
-        from dynsim._kernels.methods.descent import clipped
+        from dynsim._kernels.methods.clipping import clipped
 
         return Update(clipped)
 
@@ -147,7 +147,7 @@ class Clipped(Method):
 
     def rule(self, problem) -> Update:
         """θ ← θ − min(η, γη/‖g‖) g."""
-        from dynsim._kernels.methods.descent import clipped
+        from dynsim._kernels.methods.clipping import clipped
 
         return Update(clipped)
 
@@ -183,7 +183,7 @@ class Normalized(Method):
 
     def rule(self, problem) -> Update:
         """θ ← θ − η/(‖g‖ + β) g."""
-        from dynsim._kernels.methods.descent import normalized
+        from dynsim._kernels.methods.normalized import normalized
 
         return Update(normalized, np.array([self.beta]))
 
@@ -226,7 +226,7 @@ class ProjectedGClip(GClip):
 
     def rule(self, problem) -> Update:
         """θ ← Π(θ − η min(1, τ/‖g‖) g)."""
-        from dynsim._kernels.methods.descent import projected
+        from dynsim._kernels.methods.clipping import projected
 
         center = np.zeros(problem.dim) if self.center is None else self.center
         return Update(projected, np.array([self.radius, *center]))
@@ -269,6 +269,6 @@ class CClip(GClip):
 
     def rule(self, problem) -> Update:
         """θ_j ← θ_j − η min(1, τ B_j/|g_j|) g_j."""
-        from dynsim._kernels.methods.descent import coordinates_clipped
+        from dynsim._kernels.methods.clipping import coordinates_clipped
 
         return Update(coordinates_clipped, np.ones(problem.dim) if self.scales is None else np.array(self.scales))

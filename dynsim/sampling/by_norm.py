@@ -39,7 +39,7 @@ class _ByField(Sampling):
     def estimator(self, problem: "Problem", batch_size: int) -> Estimator:
         """How kernels draw a batch."""
         from dynsim._kernels.draw import SCRATCH, TILE
-        from dynsim._kernels.estimators.independent import by_proportions
+        from dynsim._kernels.estimators.by_proportions import by_proportions
 
         return Estimator.make(
             by_proportions,

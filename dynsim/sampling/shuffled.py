@@ -48,7 +48,7 @@ class WithoutReplacement(_AllSubsetsAlike):
 
     def estimator(self, problem: "Problem", batch_size: int) -> Estimator:
         """How kernels draw a batch."""
-        from dynsim._kernels.estimators.whole import without_replacement
+        from dynsim._kernels.estimators.without_replacement import without_replacement
 
         work = problem.dim + 1 + problem.n_terms + batch_size
         table = problem.weights[None]
@@ -68,7 +68,7 @@ class Reshuffled(_AllSubsetsAlike):
 
     def estimator(self, problem: "Problem", batch_size: int) -> Estimator:
         """How kernels draw a batch."""
-        from dynsim._kernels.estimators.whole import reshuffled
+        from dynsim._kernels.estimators.reshuffled import reshuffled
 
         return Estimator.make(
             reshuffled,
@@ -82,7 +82,7 @@ class Reshuffled(_AllSubsetsAlike):
 
 def whole(problem: "Problem") -> Estimator:
     """The estimator without error: all terms at each step."""
-    from dynsim._kernels.estimators.whole import full
+    from dynsim._kernels.estimators.full import full
 
     return Estimator.make(full, problem.n_terms, table=problem.weights[None], uniforms=0, work=problem.dim + 1)
 

@@ -1,7 +1,7 @@
-"""Gradient descent, clipped and normalized."""
+"""Gradient descent."""
 
 from dynsim._kernels.jit import widest_vectors
-from dynsim._kernels.methods.common import descend, length, scale_to, update_rule
+from dynsim._kernels.methods.common import descend, update_rule
 
 
 @update_rule
@@ -9,49 +9,3 @@ def sgd(problem, k, rates, g, u, params, state):
     """θ ← θ − η g."""
     widest_vectors()
     descend(rates[0], g, state)
-
-
-@update_rule
-def clipped(problem, k, rates, g, u, params, state):
-    """θ ← θ − η min(1, τ/‖g‖) g, Z (3.5) and (GClip); rates: η_k, τ_k."""
-    widest_vectors()
-    scale_to(rates[1], g)
-    descend(rates[0], g, state)
-
-
-@update_rule
-def projected(problem, k, rates, g, u, params, state):
-    """The same, then θ onto the ball about params[1:] with radius params[0]; Z (proj-GClip)."""
-    widest_vectors()
-    dim = g.shape[0]
-    scale_to(rates[1], g)
-    descend(rates[0], g, state)
-    for j in range(dim):
-        for i in range(g.shape[1]):
-            state[j, i] -= params[1 + j]
-    scale_to(params[0], state[:dim])
-    for j in range(dim):
-        for i in range(g.shape[1]):
-            state[j, i] += params[1 + j]
-
-
-@update_rule
-def coordinates_clipped(problem, k, rates, g, u, params, state):
-    """θ_j ← θ_j − η min(1, τ_j/|g_j|) g_j, Z (CClip); rates: η_k, τ_k, times params (d,)."""
-    widest_vectors()
-    for j in range(g.shape[0]):
-        bound = rates[1] * params[j]
-        for i in range(g.shape[1]):
-            state[j, i] -= rates[0] * min(max(g[j, i], -bound), bound)
-
-
-@update_rule
-def normalized(problem, k, rates, g, u, params, state):
-    """θ ← θ − η/(‖g‖ + β) g, Z (3.6), β = params[0]; no step where both are 0."""
-    widest_vectors()
-    eta, beta, dim = rates[0], params[0], g.shape[0]
-    for i in range(g.shape[1]):
-        size = length(g, i) + beta
-        factor = eta / size if size > 0.0 else 0.0
-        for j in range(dim):
-            state[j, i] -= factor * g[j, i]
