@@ -37,16 +37,20 @@ def iterate(
     chunk_steps: int | None = None,
     progress: bool = True,
 ) -> Trajectories:
-    """Run a stochastic optimization method: θ_{k+1} = θ_k − η (a_n/p_n) ∇l_n(θ_k), n drawn with probability p_n(θ_k).
+    """Run a stochastic optimization method on an ensemble of paths.
 
-    AY (3.2) for ``SGD``, AY (3.5) for ``RR``. Each path draws its terms from its own counter-based random numbers, a
-    function of the seed, the path's number and the step alone: the first paths of a larger ensemble are those of a
-    smaller one, and two methods given the same ``rng`` are driven by the same numbers.
+    ``SGD`` is θ_{k+1} = θ_k − η (a_n/p_n) ∇l_n(θ_k), n drawn with probability p_n(θ_k): AY (3.2) for uniform sampling,
+    AY (3.5) for ``RR``; the other methods say in their docstrings what a step of theirs is.
+
+    Each path draws its terms from its own counter-based random numbers, a function of the seed, the path's number and
+    the step alone: the first paths of a larger ensemble are those of a smaller one, and two methods given the same
+    ``rng`` are driven by the same numbers.
 
     Parameters
     ----------
     problem : Problem
     method : Method
+        Update rule, sampling scheme, batch size, step size and noise in one value, from :mod:`dynsim.methods`.
     x0 : array_like
         Start: a scalar, (dim,) or (n_paths, dim).
     n_steps : int
@@ -80,7 +84,10 @@ def iterate(
     Raises
     ------
     ArgumentError
-        If an argument is out of its range, or the checkpoint is of another run.
+        If an argument is out of its range, the method does not fit the problem, the loss is not finite at ``x0``, or
+        the checkpoint is of another run.
+    NotApplicable
+        If the problem lacks what the sampling scheme needs, or its draws turned out not to be what they should be.
     DataError
         If the checkpoint is damaged.
     TooLarge
