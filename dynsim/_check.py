@@ -113,6 +113,30 @@ def interval(name, bounds):
     return low, high
 
 
+def box(name, bounds, dim):
+    """Bounds (dim, 2) of a box, from a pair (low, high) for all coordinates or one for each."""
+    shape = np.shape(bounds)
+    if shape == (2,):
+        bounds = np.broadcast_to(np.asarray(bounds, dtype=object), (dim, 2)).tolist()
+    bounds = array(name, bounds, ndim=2)
+    if bounds.shape != (dim, 2):
+        raise ArgumentError(f"{name} must be (low, high) or have shape ({dim}, 2), got shape {shape}")
+    if not (bounds[:, 0] < bounds[:, 1]).all():
+        raise ArgumentError(f"{name} must have low < high for each coordinate, got {bounds.tolist()}")
+    return bounds
+
+
+def weights(name, value, n, *, each):
+    """Positive numbers (n,), one for ``each``, normalized to sum 1; 1/n for None."""
+    if value is None:
+        return np.full(n, 1 / n)
+    value = array(name, value, ndim=1)
+    if value.shape != (n,) or not (value > 0).all():
+        raise ArgumentError(f"{name} must be {n} positive numbers, one for {each}")
+    value = value / value.max()  # whose sum cannot overflow
+    return value / value.sum()
+
+
 def region(name, function, theta):
     """The mask (...) that a region function gives for theta (..., dim)."""
     if not callable(function):
@@ -126,12 +150,12 @@ def region(name, function, theta):
     return mask
 
 
-_PROBES = (0.5, 1.5, -0.5, 2.5, 10.0, 1e-3, 100.0)
+PROBES = (0.5, 1.5, -0.5, 2.5, 10.0, 1e-3, 100.0)  # where a user's function is called, to see what it returns
 
 
 def probed(name, call):
     """What ``call(x)`` returns at the first of some numbers x at which a user's function is defined."""
-    for x in _PROBES:
+    for x in PROBES:
         try:
             with np.errstate(all="ignore"):
                 return call(x)
@@ -139,7 +163,7 @@ def probed(name, call):
             reason = error
         except Exception as error:
             raise ArgumentError(f"{name} fails at x = {x}: {type(error).__name__}: {error}") from None
-    raise ArgumentError(f"{name} fails at x = {_PROBES}: {type(reason).__name__}: {reason}")
+    raise ArgumentError(f"{name} fails at x = {PROBES}: {type(reason).__name__}: {reason}")
 
 
 def fits_in_memory(what, shape, *, instead):

@@ -137,7 +137,25 @@ class Polynomial(_Monotone):
 
 
 @dataclass(frozen=True)
-class Linear(_Monotone):
+class _FromTo(_Monotone):
+    """η_k = start (1 − s) + end s, where s runs from 0 to 1 as a function of k/(n_steps − 1), and stays there."""
+
+    start: float
+    end: float
+    n_steps: int
+
+    def __post_init__(self):
+        self._keep(_check.positive, "start")
+        self._keep(_nonnegative, "end")
+        self._keep(_check.count, "n_steps", least=2)
+
+    def _values(self, k):
+        part = self._part(np.minimum(k / (self.n_steps - 1), 1.0))
+        return self.start * (1 - part) + self.end * part
+
+
+@dataclass(frozen=True)
+class Linear(_FromTo):
     """From ``start`` at step 0 evenly to ``end`` at step n_steps − 1, and ``end`` ever after.
 
     AY §4.2, Figure 4 (2): ``Linear(2e-3, 1e-5, 5000)``.
@@ -156,18 +174,8 @@ class Linear(_Monotone):
     array([0.5, 0.4, 0.1, 0.1])
     """
 
-    start: float
-    end: float
-    n_steps: int
-
-    def __post_init__(self):
-        self._keep(_check.positive, "start")
-        self._keep(_nonnegative, "end")
-        self._keep(_check.count, "n_steps", least=2)
-
-    def _values(self, k):
-        part = np.minimum(k / (self.n_steps - 1), 1.0)
-        return self.start * (1 - part) + self.end * part
+    def _part(self, time):
+        return time
 
 
 @dataclass(frozen=True)
@@ -226,7 +234,7 @@ class Step(_Monotone):
 
 
 @dataclass(frozen=True)
-class Cosine(_Monotone):
+class Cosine(_FromTo):
     """Half a cosine from ``start`` at step 0 to ``end`` at step n_steps − 1, and ``end`` ever after.
 
     η_k = end + (start − end) (1 + cos(πk/(n_steps − 1)))/2.
@@ -245,18 +253,8 @@ class Cosine(_Monotone):
     array([0.5, 0.3, 0.1, 0.1])
     """
 
-    start: float
-    end: float
-    n_steps: int
-
-    def __post_init__(self):
-        self._keep(_check.positive, "start")
-        self._keep(_nonnegative, "end")
-        self._keep(_check.count, "n_steps", least=2)
-
-    def _values(self, k):
-        part = np.sin(0.5 * np.pi * np.minimum(k / (self.n_steps - 1), 1.0)) ** 2  # (1 − cos)/2, exact at both ends
-        return self.start * (1 - part) + self.end * part
+    def _part(self, time):
+        return np.sin(0.5 * np.pi * time) ** 2  # (1 − cos)/2, exact at both ends
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,8 @@ def test_reshuffling_takes_each_term_once_an_epoch_in_all_orders_alike():
     second = np.array([number[tuple(o)] for o in order[:, 4:]])
     joint = np.bincount(24 * first + second, minlength=576)
     assert stats.chisquare(joint).pvalue > 1e-5  # uniform, and epochs independent
+    again = np.bincount(24 * first + first, minlength=576)  # negative control: the same order in each epoch
+    assert stats.chisquare(again).pvalue < 1e-5
 
 
 def test_the_last_batch_of_an_epoch_is_short():
@@ -175,6 +177,7 @@ def test_groups_are_drawn_as_enumerated():
     np.testing.assert_allclose(scheme.second_moment(problem, THETA), second, rtol=1e-13)
     counts = law_of(np.array(outcomes), estimates(problem, scheme, 1))
     assert stats.chisquare(counts, np.array(p) * N_PATHS).pvalue > 1e-5
+    assert stats.chisquare(counts).pvalue < 1e-5  # negative control: all alike
 
 
 def test_an_estimated_weight_has_the_second_moment_of_its_enumeration():
@@ -192,27 +195,39 @@ def test_an_estimated_weight_has_the_second_moment_of_its_enumeration():
     np.testing.assert_allclose(scheme.second_moment(problem, THETA), second, rtol=1e-12)
 
 
-def test_stale_norms_are_those_seen_when_last_drawn():
-    """The second step's law given the first draw, all enumerated: only the drawn term's norm is a new one."""
-    problem, scheme = model(3), sampling.Stale(10, floor=0.1)
+def law_of_three_stale_steps(problem, floor, *, remember):
+    """Outcomes and probabilities of three steps, enumerated; all norms are looked at anew unless it remembers."""
     w, g = problem.weights, problem.term_gradients
-    first = 0.9 * sampling.GradientNorm().probabilities(problem, THETA) + 0.1 * w
+
+    def mixed(seen):
+        return (1 - floor) * seen / seen.sum() + floor * w
+
+    def after(theta, seen, n):
+        """Where the draw of term n leads, and the norms that are known then."""
+        norms = w * np.linalg.norm(g(theta), axis=1)
+        moved = theta - 0.5 * w[n] / mixed(seen)[n] * g(theta)[n]
+        known = np.where(np.arange(w.size) == n, norms, seen)
+        return moved, known if remember else w * np.linalg.norm(g(moved), axis=1)
+
     outcomes, p = [], []
-    for n in range(3):
-        theta = THETA - 0.5 * w[n] / first[n] * g(THETA)[n]
-        seen = w * np.linalg.norm(g(THETA), axis=1)
-        second = 0.9 * seen / seen.sum() + 0.1 * w
-        for m in range(3):
-            later = theta - 0.5 * w[m] / second[m] * g(theta)[m]
-            seen2 = seen.copy()
-            seen2[m] = w[m] * np.linalg.norm(g(theta)[m])
-            third = 0.9 * seen2 / seen2.sum() + 0.1 * w
-            for o in range(3):
-                outcomes.append(later - 0.5 * w[o] / third[o] * g(later)[o])
-                p.append(first[n] * second[m] * third[o])
+    start = w * np.linalg.norm(g(THETA), axis=1)
+    for draws in itertools.product(range(w.size), repeat=3):
+        theta, seen, probability = THETA, start, 1.0
+        for n in draws:
+            probability *= mixed(seen)[n]
+            theta, seen = after(theta, seen, n)
+        outcomes.append(theta)
+        p.append(probability)
+    return np.array(outcomes), np.array(p)
+
+
+def test_stale_norms_are_those_seen_when_last_drawn():
+    problem, scheme = model(3), sampling.Stale(10, floor=0.1)
     run = ds.iterate(problem, ds.SGD(0.5, scheme), THETA, n_steps=3, n_paths=N_PATHS, rng=2)
-    counts = law_of(np.array(outcomes), run.x[:, -1])
-    assert stats.chisquare(counts, np.array(p) * N_PATHS).pvalue > 1e-5
+    outcomes, p = law_of_three_stale_steps(problem, 0.1, remember=True)
+    assert stats.chisquare(law_of(outcomes, run.x[:, -1]), p * N_PATHS).pvalue > 1e-5
+    forgetful, _ = law_of_three_stale_steps(problem, 0.1, remember=False)  # negative control: it leads elsewhere
+    assert np.linalg.norm(run.x[:, -1, None] - forgetful, axis=-1).min(axis=1).max() > 1e-4
 
 
 def presampled_in_python(problem, pool, batch, threshold, smoothing, step_size, x0, n_steps, rng):
@@ -283,6 +298,7 @@ def test_rejection_makes_no_step_where_there_is_no_gradient_and_finds_rare_ones(
     counts = law_of(g / norm[:, None], direction)
     p = sampling.GradientNorm().probabilities(model(), THETA)
     assert stats.chisquare(counts, p * 2000).pvalue > 1e-5
+    assert stats.chisquare(counts, model().weights * 2000).pvalue < 1e-5  # negative control
 
 
 def test_a_large_batch_of_rejections_does_not_repeat_its_draws():
@@ -306,7 +322,8 @@ def test_probabilities_that_go_wrong_in_the_run_end_it_with_an_error(function):
     with pytest.raises(ds.errors.NotApplicable, match="function was negative, not a number, or 0 for all terms in"):
         ds.iterate(problem, ds.SGD(0.1, sampling.Custom(function)), 1.0, n_steps=50, rng=0)
     run = ds.iterate(problem, ds.SGD(0.1, sampling.Custom(function, floor=0.5)), 1.0, n_steps=50, n_paths=50, rng=0)
-    assert abs(run.x[:, -1].mean() + 2) < 0.3  # with a floor, unbiased whatever happens
+    error = run.x[:, -1, 0] - (-2 + 3 * 0.9**50)  # with a floor unbiased whatever happens: E θ_k = −2 + 3 · 0.9^k
+    assert abs(error.mean()) < 5 * error.std() / np.sqrt(50)
 
 
 def test_a_term_that_is_never_drawn_though_it_has_a_gradient_is_refused_everywhere():

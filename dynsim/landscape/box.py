@@ -48,15 +48,7 @@ def checked_bounds(problem, bounds):
         if problem.bounds is None:
             raise NotApplicable(f"{problem.name} knows no box worth looking at; give bounds, shape ({problem.dim}, 2)")
         return problem.bounds
-    shape = np.shape(bounds)
-    if shape == (2,):
-        bounds = np.broadcast_to(np.asarray(bounds, dtype=object), (problem.dim, 2)).tolist()
-    bounds = _check.array("bounds", bounds, ndim=2)
-    if bounds.shape != (problem.dim, 2):
-        raise ArgumentError(f"bounds must be (low, high) or have shape ({problem.dim}, 2), got shape {shape}")
-    if not (bounds[:, 0] < bounds[:, 1]).all():
-        raise ArgumentError(f"bounds must have low < high for each coordinate, got {bounds.tolist()}")
-    return bounds
+    return _check.box("bounds", bounds, problem.dim)
 
 
 def measured(problem, bounds, starts):

@@ -6,9 +6,9 @@ from types import CellType, CodeType, FunctionType
 
 import numpy as np
 
+from dynsim import _check
 from dynsim.errors import ArgumentError
 
-_PROBES = (0.5, 1.5, -0.5, 2.5, 10.0, 1e-3, 100.0)  # where a user's function is called, to see what it returns
 _MOST_PROBED = 64  # terms
 _OUTSIDE_DOMAIN = (ValueError, ZeroDivisionError, OverflowError)
 
@@ -50,7 +50,7 @@ class _Call:
         self._n, self._params, self._dim = n, params, dim
         self._where = f"term {n} of n_terms = {n_terms} and theta of length dim = {dim}"
 
-    def __call__(self, *out, probes=_PROBES):
+    def __call__(self, *out, probes=_check.PROBES):
         for size in probes:
             theta = size * (1 + 0.1 * np.arange(self._dim) / self._dim)
             before = theta.copy()
@@ -77,7 +77,7 @@ def _probe_loss(call, n):
 
 
 def _probe_filling(call, shape):
-    for probes in (_PROBES, (-0.5, *_PROBES)):  # a second place, where another branch may be taken
+    for probes in (_check.PROBES, (-0.5, *_check.PROBES)):  # a second place, where another branch may be taken
         outs = [np.full(shape, filler) for filler in (np.nan, 0.0)]
         for out in outs:
             value = call(out, probes=probes)

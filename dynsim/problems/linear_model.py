@@ -228,7 +228,7 @@ def linear_model(
         X,
         y,
         loss,
-        weights=_normalized(weights, n),
+        weights=_check.weights("weights", weights, n, each="each row of X"),
         loss_parameters=loss_parameters,
         features=features,
         shift=shift,
@@ -237,14 +237,6 @@ def linear_model(
         intercept=intercept,
         groups=None if groups is None else _numbered(groups, n),
     )
-
-
-def _normalized(weights, n):
-    weights = np.full(n, 1 / n) if weights is None else weights
-    if weights.shape != (n,) or not (weights > 0).all():
-        raise ArgumentError(f"weights must be {n} positive numbers, one for each row of X")
-    weights = weights / weights.max()
-    return weights / weights.sum()
 
 
 def _numbered(groups, n):

@@ -126,9 +126,7 @@ def exponential_potential(
     if forms.shape not in ((1, 3), (m, 3)):
         raise ArgumentError(f"forms must have shape ({m}, 3) or (3,), got {forms.shape}")
     if bounds is not None:
-        bounds = _check.array("bounds", bounds, ndim=2)
-        if bounds.shape != (2, 2) or not (bounds[:, 0] < bounds[:, 1]).all():
-            raise ArgumentError(f"bounds must be two pairs low < high, got {bounds.tolist()}")
+        bounds = _check.box("bounds", bounds, 2)
     rows = np.column_stack([heights, np.broadcast_to(forms, (m, 3)), centers])
     return ExponentialPotential(rows, np.full(m, 1 / m), f"exponential_potential({m} atoms)", bounds)
 

@@ -129,12 +129,12 @@ def from_terms(
         given.get("gradient"),
         given.get("hessian"),
         rows=rows,
-        weights=_weights(weights, n_terms),
+        weights=_check.weights("weights", weights, n_terms, each="each term"),
         dim=dim,
         name=loss.__name__.strip("<>") if name is None else str(name),
         minima=None if minima is None else _reshaped("minima", minima, (-1, dim)),
         kinks=_kinks(kinks, dim),
-        bounds=None if bounds is None else _bounds(bounds, dim),
+        bounds=None if bounds is None else _check.box("bounds", bounds, dim),
     )
     if check:
         _checked(problem, derived=gradient is None)
@@ -190,17 +190,6 @@ def _parameters(params):
     return rows
 
 
-def _weights(weights, n_terms):
-    """Positive weights, normalized to sum 1; 1/n by default."""
-    if weights is None:
-        return np.full(n_terms, 1 / n_terms)
-    weights = _check.array("weights", weights, ndim=1)
-    if weights.shape != (n_terms,) or not (weights > 0).all():
-        raise ArgumentError(f"weights must be {n_terms} positive numbers, one for each term")
-    weights = weights / weights.max()
-    return weights / weights.sum()
-
-
 def _reshaped(name, value, shape):
     try:
         return np.asarray(value, dtype=np.float64).reshape(shape)
@@ -214,10 +203,3 @@ def _kinks(kinks, dim):
     if kinks.size and dim != 1:
         raise ArgumentError(f"kinks are points on a line, for dim = 1, got {kinks.size} of them for dim = {dim}")
     return np.sort(kinks)
-
-
-def _bounds(bounds, dim):
-    bounds = _check.array("bounds", _reshaped("bounds", bounds, (dim, 2)), ndim=2)
-    if not (bounds[:, 0] < bounds[:, 1]).all():
-        raise ArgumentError(f"bounds must be pairs (low, high) with low < high, got {bounds.tolist()}")
-    return bounds

@@ -128,13 +128,18 @@ class Sampling:
 
     def estimator(self, problem: "Problem", batch_size: int) -> Estimator:
         """How kernels draw a batch."""
-        from dynsim._kernels.estimators.independent import equal, fixed
+        from dynsim._kernels.estimators.independent import independent
 
         p = self.proportions(problem)
         assert p is not None
-        kernel = equal if np.ptp(p) == 0 else fixed
-        table = draw_table(problem.weights, p)
-        return Estimator.make(kernel, batch_size, table=table, uniforms=batch_size, work=problem.dim + 1)
+        return Estimator.make(
+            independent,
+            batch_size,
+            integers=[np.ptp(p) == 0],
+            table=draw_table(problem.weights, p),
+            uniforms=batch_size,
+            work=problem.dim + 1,
+        )
 
     @property
     def name(self) -> str:

@@ -12,8 +12,6 @@ from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.sde.scheme import ADDITIVE, DIAGONAL, NOISES, SCALAR
 
-_PROBES = (0.5, 1.5, -0.5, 2.5, 10.0, 1e-3, 100.0)  # where a user's function is called, to see what it returns
-
 
 class SDE:
     """An Itô stochastic differential equation dX = μ(t, X) dt + σ(t, X) dW.
@@ -237,7 +235,7 @@ class SDE:
     def _call(self, name, function, with_params, *out):
         """What a user's function returns at a point where it is defined; it must leave x alone."""
         plain = getattr(function, "__wrapped__", getattr(function, "py_func", function))
-        for probe in _PROBES:
+        for probe in _check.PROBES:
             x = np.full(self.dim, probe)
             try:
                 with np.errstate(all="ignore"):
@@ -252,7 +250,7 @@ class SDE:
             if (x != probe).any():
                 raise ArgumentError(f"{name} must not assign to x, it changed x = {probe} to {x.tolist()}")
             return value
-        raise ArgumentError(f"{name} fails at t = 0, x = {_PROBES}: {type(reason).__name__}: {reason}")
+        raise ArgumentError(f"{name} fails at t = 0, x = {_check.PROBES}: {type(reason).__name__}: {reason}")
 
     def _returned_shape(self, name, function, shapes, noise_dim, with_params):
         value = self._call(name, function, with_params)

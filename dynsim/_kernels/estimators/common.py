@@ -19,8 +19,8 @@ SPACE = types.Tuple([BLOCK, BLOCK, INTS])
 ESTIMATOR = (PROBLEM, SAMPLING, DRAWS, BLOCK, SPACE, BLOCK)  # …, where to estimate (dim, W), …, g (dim, W)
 
 BATCH, N_PATHS, BROKEN = 0, -2, -1
-COUNTER_BITS = 20  # components of the noise below 2^20 are a step's uniforms, those above are as named here
-NOISE_COMPONENTS, ON_DEMAND, SHUFFLE = 1 << COUNTER_BITS, 2 << COUNTER_BITS, 4 << COUNTER_BITS
+# Components of the noise: those below are a step's uniforms, the others as they are named, up to 2^24
+NOISE_COMPONENTS, ON_DEMAND, SHUFFLE = 1 << 20, 1 << 21, 1 << 22
 
 losses_at, gradients_at, proportions_at = function_at(*LOSSES), function_at(*GRADIENTS), function_at(*PROPORTIONS)
 _GRADIENTS, _PROPORTIONS = 1, 2
