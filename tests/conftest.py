@@ -17,6 +17,11 @@ def data():
 
 
 @pytest.fixture
+def welsch(data):
+    return ds.problems.linear_model(*data, loss="welsch")
+
+
+@pytest.fixture
 def schemes():
     """SGD, RR and Balanced for a given step size."""
     return lambda eta: (ds.SGD(eta), ds.RR(eta), ds.SGD(eta, ds.sampling.Balanced()))
