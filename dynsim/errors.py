@@ -23,3 +23,20 @@ class NotALattice(NotApplicable):
 
 class TooLarge(DynsimError):
     """The result would not fit in memory; the message says how large it would be and what makes it smaller."""
+
+
+class Unresolved(NotApplicable):
+    """A density that the grid does not resolve, or that its box cuts off; the message says how much.
+
+    Attributes
+    ----------
+    result : Density
+        What was computed.
+    error : float
+        By how much: the refinement gap, or the mass outside the box.
+    """
+
+    def __init__(self, message, result=None, error=float("nan")):
+        super().__init__(message)
+        self.result = result
+        self.error = error

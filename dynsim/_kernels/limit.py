@@ -1,7 +1,4 @@
-"""The Itô limit dΘ = −∇L dt + √η Σ(Θ)^½ dW of a reweighted SGD chain, AY (3.4) and (3.6), as block fields.
-
-params: [η, n, t, a_1 … a_n, f_1 … f_n, the problem's own]; terms are drawn by t p^GN + (1−t) f.
-"""
+"""The Itô limits of SGD as block fields: dΘ = −∇L dt + √η Σ(Θ)^½ dW and its second order. params: limit_terms.py."""
 
 import functools
 
@@ -9,102 +6,96 @@ import numpy as np
 from numba import types
 
 from dynsim._kernels.fields import DIFFUSION, DRIFT
-from dynsim._kernels.jit import column, kernel_of, widest_vectors
+from dynsim._kernels.jit import formula, kernel_of, widest_vectors
+from dynsim._kernels.limit_sums import add_gradient, fill_mean
+from dynsim._kernels.limit_terms import rule_of
 
-HEADER = 3
-# A Cholesky pivot below this share of the diagonal is rounding: Σ is rank-deficient there, and its column is zero.
-_PIVOT_FLOOR = 1e-13
+_STEP = 1e-3  # of a difference of fourth order, relative to max(1, |x|): h⁴ and 1e-16/h are then both small
+# (shift in steps, weight) of the derivative in a direction
+_STENCIL = ((1.0, 2.0 / 3.0), (-1.0, -2.0 / 3.0), (2.0, -1.0 / 12.0), (-2.0, 1.0 / 12.0))
+
+
+def compiled(function, gradient, scheme, variant, signature):
+    """Compile a field of these formulas, cached under all their names; one of a user's scheme is not cached."""
+    function.__qualname__ = f"{function.__qualname__}[{scheme.name}, {scheme.move.__name__}, {variant}]"
+    return kernel_of(gradient, signature, cache=scheme.name != "custom")(function)
 
 
 @functools.cache
-def limit_drift(gradient, cache=True):
-    """Out = −∇L(x) = −Σ a_n ∇l_n(x)."""
+def limit_drift(terms):
+    """Out = −∇L(x)."""
+    fill, gradient = terms
 
-    @kernel_of(gradient, types.void(*DRIFT), cache=cache)
+    @kernel_of(gradient, types.void(*DRIFT), cache=True)
     def drift(t, x, params, out):
         widest_vectors()
-        n_terms = np.int64(params[1])
-        own = params[HEADER + 2 * n_terms :]
-        g = np.empty_like(x)
-        for j in range(x.shape[0]):
-            for i in range(x.shape[1]):
-                out[j, i] = 0.0
-        for n in range(n_terms):
-            a = params[HEADER + n]
-            for i in range(x.shape[1]):
-                gradient(column(x, i), n, own, column(g, i))
-            for j in range(x.shape[0]):
-                for i in range(x.shape[1]):
-                    out[j, i] -= a * g[j, i]
+        out[:] = 0.0
+        add_gradient((fill, gradient), x, params, -1.0, np.empty_like(x), out)
 
     return drift
 
 
-@functools.cache
-def limit_diffusion(gradient, cache=True):
-    """Out += √η C dw with C Cᵀ = Σ(x) = Σ p_n v_n v_nᵀ, v_n = (a_n/p_n) ∇l_n − ∇L, C lower triangular."""
+@formula
+def fill_steps(x, direction, out):
+    """Out[i]: what to multiply the direction by for a step of length _STEP max(1, |x|); 0 where it is 0."""
+    widest_vectors()
+    for i in range(x.shape[1]):
+        size, square = 1.0, 0.0
+        for j in range(x.shape[0]):
+            size = max(size, abs(x[j, i]))
+            square += direction[j, i] * direction[j, i]
+        out[i] = _STEP * size / np.sqrt(square) if square > 0.0 else 0.0
 
-    @kernel_of(gradient, types.void(*DIFFUSION), cache=cache)
-    def diffusion(t, x, dw, params, out):
+
+@functools.cache
+def second_order_drift(terms):
+    """Out = −∇L − (η/2) ∇²L ∇L, the product by a difference of ∇L in its direction; number of the rule: η."""
+    fill, gradient = terms
+
+    @kernel_of(gradient, types.void(*DRIFT), cache=True)
+    def drift2(t, x, params, out):
         widest_vectors()
         dim, width = x.shape
-        sqrt_eta = np.sqrt(params[0])
-        n_terms = np.int64(params[1])
-        share = params[2]
-        own = params[HEADER + 2 * n_terms :]
-        g = np.empty((dim, width))
-        mean = np.zeros((dim, width))
-        norm = np.empty(width)
-        total = np.zeros(width)
-        for n in range(n_terms):
-            a = params[HEADER + n]
-            for i in range(width):
-                gradient(column(x, i), n, own, column(g, i))
-                norm[i] = 0.0
+        half = 0.5 * rule_of(params, dim)[0]
+        g, slope = np.empty((dim, width)), np.zeros((dim, width))
+        shifted, change, step = np.empty((dim, width)), np.zeros((dim, width)), np.empty(width)
+        add_gradient((fill, gradient), x, params, 1.0, g, slope)
+        fill_steps(x, slope, step)
+        for shift, weight in _STENCIL:
             for j in range(dim):
                 for i in range(width):
-                    mean[j, i] += a * g[j, i]
-                    norm[i] += g[j, i] * g[j, i]
-            for i in range(width):
-                total[i] += a * np.sqrt(norm[i])
-
-        sigma = np.zeros((dim * dim, width))  # row j·dim + l holds Σ_jl, l ≤ j
-        for n in range(n_terms):
-            a = params[HEADER + n]
-            f = params[HEADER + n_terms + n]
-            for i in range(width):
-                gradient(column(x, i), n, own, column(g, i))
-                norm[i] = 0.0
-            for j in range(dim):
-                for i in range(width):
-                    norm[i] += g[j, i] * g[j, i]
-            for i in range(width):  # norm becomes p_n
-                factor = share * a / total[i] if total[i] > 0.0 else 0.0
-                norm[i] = factor * np.sqrt(norm[i]) + (1.0 - share) * f
-            for j in range(dim):
-                for i in range(width):
-                    g[j, i] = a / norm[i] * g[j, i] - mean[j, i] if norm[i] > 0.0 else 0.0
-            for j in range(dim):
-                for m in range(j + 1):
-                    for i in range(width):
-                        sigma[j * dim + m, i] += norm[i] * g[j, i] * g[m, i] if norm[i] > 0.0 else 0.0
-
-        for j in range(dim):  # Cholesky in place, one column after the other
-            for i in range(width):
-                pivot = sigma[j * dim + j, i]
-                for m in range(j):
-                    pivot -= sigma[j * dim + m, i] * sigma[j * dim + m, i]
-                pivot = np.sqrt(pivot) if pivot > _PIVOT_FLOOR * sigma[j * dim + j, i] else 0.0
-                sigma[j * dim + j, i] = pivot
-                for row in range(j + 1, dim):
-                    entry = sigma[row * dim + j, i]
-                    for m in range(j):
-                        entry -= sigma[row * dim + m, i] * sigma[j * dim + m, i]
-                    sigma[row * dim + j, i] = entry / pivot if pivot > 0.0 else 0.0
-
+                    shifted[j, i] = x[j, i] + shift * step[i] * slope[j, i]
+            add_gradient((fill, gradient), shifted, params, weight, g, change)
         for j in range(dim):
-            for m in range(j + 1):
-                for i in range(width):
-                    out[j, i] += sqrt_eta * sigma[j * dim + m, i] * dw[m, i]
+            for i in range(width):
+                product = change[j, i] / step[i] if step[i] > 0.0 else 0.0
+                out[j, i] = -slope[j, i] - half * product
 
-    return diffusion
+    return drift2
+
+
+@functools.cache
+def limit_diffusion(terms, scheme, add):
+    """Out += √amplitude Cov(G)^½ dw + √e dw; ``add`` is one of the three formulas of limit_sums.py."""
+    fill, gradient = terms
+    prepare, weigh, finish, move = scheme[1:]
+
+    def diffusion(t, x, dw, params, out):
+        add((fill, gradient), (prepare, weigh, finish, move), x, dw, params, out)
+
+    return compiled(diffusion, gradient, scheme, add.__name__, types.void(*DIFFUSION))
+
+
+@functools.cache
+def moved_drift(terms, scheme):
+    """Out = −E φ(G) for one drawn term, φ the ``move`` of the scheme."""
+    fill, gradient = terms
+    prepare, weigh, finish, move = scheme[1:]
+
+    def drift_moved(t, x, params, out):
+        fill_mean((fill, gradient), (prepare, weigh, finish, move), x, params, out)
+        for j in range(x.shape[0]):
+            for i in range(x.shape[1]):
+                out[j, i] = -out[j, i]
+
+    return compiled(drift_moved, gradient, scheme, "mean", types.void(*DRIFT))

@@ -8,7 +8,7 @@ from dynsim import __version__, _check
 from dynsim._ensemble import whole_runs
 from dynsim.chain import iterate
 from dynsim.compare.text import diverged_line, number, probability, table
-from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.errors import ArgumentError, NotApplicable, TooLarge, Unresolved
 from dynsim.methods import RR, SGD
 from dynsim.problems.two_valleys import TwoValleys
 from dynsim.results import Density, StepSizeRange, Trajectories
@@ -231,6 +231,8 @@ def _scheme(problem, method, run, every_step, x0, in_valley, n_cells):
 def _density(problem, method, bounds, n_cells) -> Density | None:
     try:
         return stationary_density(sde_limit(problem, method), bounds, n_cells)
+    except Unresolved as error:  # the table says so
+        return error.result
     except NotApplicable:
         return None
 
@@ -245,5 +247,5 @@ def _from_chain(problem, method, x0, in_valley, steps):
             "log_time_to_leave": chain.log_mean_hitting_time(lambda theta: ~in_valley(theta)),
             "on_kinks": chain.on_kinks.size,
         }
-    except NotApplicable:
+    except (NotApplicable, TooLarge):
         return {"exact": None, "chain_law": None, "log_time_to_leave": None, "on_kinks": 0}

@@ -1,6 +1,7 @@
 """All drawing."""
 
 from dynsim.plot.comparisons import draw_data, draw_valleys
+from dynsim.plot.large_deviations import plot_large_deviations, plot_quasi_potential
 from dynsim.plot.laws import plot_noise, plot_sampling_quality, plot_schedule
 from dynsim.plot.problems import plot_problem
 from dynsim.plot.results import plot_counts, plot_density, plot_step_size_range, plot_trajectories
@@ -10,8 +11,10 @@ __all__ = [
     "draw_valleys",
     "plot_counts",
     "plot_density",
+    "plot_large_deviations",
     "plot_noise",
     "plot_problem",
+    "plot_quasi_potential",
     "plot_sampling_quality",
     "plot_schedule",
     "plot_step_size_range",

@@ -8,7 +8,6 @@ import numpy as np
 from dynsim import _check
 from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike
-from dynsim.errors import NotApplicable
 from dynsim.sampling import Sampling, Uniform
 
 _TERMS, _PAIRS = 256, 2**16  # terms, and pairs of a term and a point, that are evaluated together
@@ -246,17 +245,10 @@ class Problem:
         return gradient_norms_field(self._gradient)
 
     def limit_fields(self, method):
-        """Block fields of drift and diffusion of the SDE limit of a method, and their parameters, for kernels."""
-        from dynsim._kernels.limit import limit_diffusion, limit_drift
-
-        f, norm_share = method.sampling.proportions(self), 0.0
-        if f is None:
-            norm_share, f = method.sampling.norm_share, self.weights
-        if norm_share is None:
-            raise NotApplicable(f"there is no SDE limit for {method.sampling!r} on {self.name} yet")
-        header = [method.step_size, self.n_terms, norm_share]
-        params = np.concatenate([header, self.weights, f, self.params])
-        return limit_drift(self._gradient), limit_diffusion(self._gradient), params
+        """Drift and diffusion of the SDE limit of ``SGD``, block fields, and their parameters, where the problem has
+        faster ones than sums over its terms; else None.
+        """
+        return None
 
     def term_losses(self, theta: ArrayLike) -> np.ndarray:
         """l_n(θ) for all terms: theta (..., dim) -> (..., n_terms)."""

@@ -6,6 +6,7 @@ from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 from dynsim.problems.problem import Problem
+from dynsim.sampling import Custom
 
 
 class TwoValleys(Problem):
@@ -40,11 +41,13 @@ class TwoValleys(Problem):
         return np.zeros((*theta.shape[:-1], 2, 1, 1))
 
     def limit_fields(self, method):
-        """Constant drift and noise in each of the four regions."""
+        """Constant drift and noise in each of the four regions; None where proportions of one's own depend on θ."""
         from dynsim._kernels.problems.two_valleys_limit import diffusion, drift
 
         regions = np.array([[-1.5], [-0.5], [0.5 / self.K], [2 / self.K]])
-        noise = method.step_size * self.gradient_covariance(regions, method.sampling)[:, 0, 0]
+        noise = method.step_size * method.gradient_covariance(self, regions)[:, 0, 0]
+        if isinstance(method.sampling, Custom) or method.noise is not None:
+            return None
         params = np.concatenate([[1 / self.K], -self.gradient(regions)[:, 0], np.sqrt(noise)])
         return drift, diffusion, params
 

@@ -6,8 +6,12 @@ precision, where the platform has it, for the sake of its exponents: 1e-4932 ins
 """
 
 import numpy as np
+from scipy import sparse
 
-from dynsim.errors import NotApplicable
+from dynsim import _check
+from dynsim.errors import NotApplicable, TooLarge
+
+_LEAF = 64  # states that are not cut in two any more
 
 
 def log_stationary(transition) -> np.ndarray:
@@ -52,3 +56,111 @@ def _eliminate(a, k):
     onto = keep[np.flatnonzero(a[k, keep])]
     a[np.ix_(into, onto)] += np.outer(a[into, k] / leaving, a[k, onto])
     return leaving
+
+
+def order_of_elimination(matrix, points, root) -> np.ndarray:
+    """Nested dissection of the states of a sparse matrix (m, m) that are at ``points`` (m, d); the root comes last."""
+    from dynsim._kernels.dissection import dissect
+
+    pattern = (abs(matrix) + abs(matrix).T).tocsr()
+    coordinates = np.ascontiguousarray(np.asarray(points, dtype=np.float64).T)
+    return dissect(*_structure(pattern), coordinates, _LEAF, root)[0]
+
+
+class Elimination:
+    """(D − R) of a sparse Markov chain in factors without subtraction: R ≥ 0 the rates between states, D their row sums.
+
+    Parameters
+    ----------
+    rates : csr_array, shape (m, m)
+        R; what stands on its diagonal does not matter.
+    points : ndarray, shape (m, d)
+        Where the states are: neighbors should be near each other.
+    leaving : ndarray, shape (m,), optional
+        Rates out of the chain, which D includes.
+    root : int, optional
+        A state that is kept: without ``leaving`` the matrix is singular, and one is needed.
+    stationary_only : bool, optional
+        Save a third of the memory, and be good for :meth:`log_stationary` alone.
+    most : float, optional
+        Refuse if G and W have more numbers than that.
+
+    Raises
+    ------
+    NotApplicable
+        If a state that is not the root is never left.
+    TooLarge
+        If the factors would not fit in memory.
+    """
+
+    def __init__(self, rates, points, *, leaving=None, root=None, stationary_only=False, most=None):
+        from dynsim._kernels.dissection import borders, dissect
+        from dynsim._kernels.elimination import eliminate, sizes
+
+        m = rates.shape[0]
+        pattern = (abs(rates) + abs(rates).T).tocsr()
+        kept = -1 if root is None else root
+        coordinates = np.ascontiguousarray(np.asarray(points, dtype=np.float64).T)
+        self._order, starts, children = dissect(*_structure(pattern), coordinates, _LEAF, kept)
+        rank = np.empty(m, dtype=np.int64)
+        rank[self._order] = np.arange(m)
+        entries = rates.tocoo()
+        permuted = sparse.csr_array((entries.data, (rank[entries.row], rank[entries.col])), shape=(m, m))
+        backwards = permuted.T.tocsr()
+        pointers, border = borders(*_structure((permuted + backwards).tocsr()), starts, children)
+        self._tree = (starts, children, pointers, border)
+        size = sizes(self._tree)
+        n_inverse, n_border, widest, stacked = size.tolist()
+        if most is not None and n_inverse + n_border > most:
+            raise TooLarge(f"elimination would take {n_inverse + n_border} numbers")
+        _check.fits_in_memory(
+            "the factors of elimination",
+            (n_inverse + n_border * (1 if stationary_only else 2) + 2 * widest**2 + stacked,),
+            instead="use fewer cells, or solver='aggregation'",
+        )
+        self._factors = tuple(np.empty(n) for n in (n_inverse, n_border, 0 if stationary_only else n_border))
+        exits = np.zeros(m) if leaving is None else np.array(leaving, dtype=np.float64)[self._order]
+        stuck = eliminate(_matrix(permuted), _matrix(backwards), exits, self._tree, self._factors, size)
+        if stuck >= 0:
+            raise NotApplicable(
+                f"the state at {np.asarray(points)[self._order[stuck]].tolist()} is never left, or at a rate that "
+                "floating point has no number for"
+            )
+
+    def log_stationary(self) -> np.ndarray:
+        """Logarithms of the stationary probabilities."""
+        from dynsim._kernels.elimination import log_stationary
+
+        log_p = np.zeros(self._order.size)
+        log_stationary(self._tree, self._factors, log_p)
+        result = np.empty_like(log_p)
+        result[self._order] = log_p
+        return result - np.logaddexp.reduce(result)
+
+    def solve(self, b) -> np.ndarray:
+        """X with (D − R) x = b, and x = 0 at the root: for b ≥ 0 to full relative accuracy; b (m,) or (m, columns)."""
+        from dynsim._kernels.elimination import solve
+
+        return self._solve(solve, b)
+
+    def solve_left(self, c) -> np.ndarray:
+        """Y with yᵀ(D − R) = cᵀ, likewise."""
+        from dynsim._kernels.elimination import solve_left
+
+        return self._solve(solve_left, c)
+
+    def _solve(self, kernel, b):
+        b = np.asarray(b, dtype=np.float64)
+        x = np.ascontiguousarray(b.reshape(b.shape[0], -1)[self._order])
+        kernel(self._tree, self._factors, x)
+        result = np.empty_like(x)
+        result[self._order] = x
+        return result.reshape(b.shape)
+
+
+def _structure(matrix):
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+
+
+def _matrix(matrix):
+    return *_structure(matrix), np.ascontiguousarray(matrix.data, dtype=np.float64)

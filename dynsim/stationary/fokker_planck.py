@@ -1,56 +1,234 @@
-"""The zero-flux stationary density of a one-dimensional Itô SDE.
+"""The Fokker–Planck equation of an Itô SDE on a grid: ∂p/∂t = −∇·(μ p) + ½ Σ ∂_i∂_j (D_ij p), D = σσᵀ."""
 
-0 = −(μ p)' + ½ (D p)'', D = σ²: the flux μ p − ½ (D p)' vanishes. On cells of width h_i with μ_i, D_i at their
-centers, node-based exponential fitting (Scharfetter–Gummel with the coefficients of the cell one leaves) makes it
-
-    m_i (D_i/h_i) B(−z_i) = m_{i+1} (D_{i+1}/h_{i+1}) B(z_{i+1}),    z = 2 μ h / D,  B(z) = z / (e^z − 1),
-
-a two-term recursion for the masses m. Both sides equal the value of D p on the face, which Itô makes continuous, if μ
-and D are constant on each cell: for piecewise constant coefficients with jumps on faces the masses are exact.
-"""
+from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.grid import Grid
 from dynsim.results import Density
 from dynsim.sde import SDE
+from dynsim.stationary import crossings, evolution, line, quality, solvers
+from dynsim.stationary.discretization import SCHEMES, discretize, sides_of
+from dynsim.stationary.process import MarkovProcess
 
-_BOUNDARY_SHARE = 0.01  # the outermost cells whose mass tells that the bounds are too narrow
-_PURE_DRIFT = 1e8  # from this |z| on, e^−|z| is 0 for any purpose: D is the rounding of a zero, or might as well be
+_CELLS = {1: 2000, 2: 128, 3: 32}  # along each axis, by default
+_MOST_AXES = 3
 
 
-def stationary_density(
-    sde: SDE, bounds: tuple[float, float], n_cells: int = 2000, *, breaks: ArrayLike = ()
-) -> Density:
-    """Stationary density of a one-dimensional Itô SDE on an interval with reflecting ends.
+class FokkerPlanck(MarkovProcess):
+    """The Fokker–Planck equation of an Itô SDE on a grid of cells, as a Markov process that jumps between them.
 
-    Solves 0 = −(μ p)' + ½ (σ² p)'' without flux, exactly for piecewise constant μ and σ that jump on ``breaks``, with
-    second order in the cell width for smooth ones. Works with masses in logarithms, so those of 1e-300 and less are
-    right; where σ = 0 the drift alone decides, and mass may gather in a single cell.
+    ∂p/∂t = −∇·(μ p) + ½ Σ_ij ∂_i∂_j (D_ij p), D = σσᵀ, of any rank. D in units of the cells is split into
+    Σ_k w_k e_k e_kᵀ with w_k ≥ 0 and whole vectors e_k (Selling 1874), and the process jumps from x to x ± e_k at the
+    rate ½ w_k B(∓2 e_k·D⁻¹μ), B(z) = z/(e^z − 1), with the coefficients of the cell that it leaves. So masses are
+    positive and conserved, and D may jump: D p is what Itô makes continuous. Of second order in the cell width for
+    smooth coefficients; drift outside the range of D is transported upwind, of first order.
 
     Parameters
     ----------
     sde : SDE
-        With ``dim`` 1; its coefficients are taken at t = 0.
-    bounds : pair of float
-        The interval. Its ends reflect: see ``boundary_mass`` for whether they matter.
-    n_cells : int, optional
-        Number of cells, at least 4.
-    breaks : sequence of float, optional
-        Points that must be faces of cells, besides the ``breaks`` of the SDE.
+        Of dim 1, 2 or 3; its coefficients are taken at t = 0.
+    bounds : pair of float, or one pair for each axis
+        The box.
+    n_cells : int or sequence of int, optional
+        Cells along each axis, at least 4; by default 2000 for dim 1, 128 for dim 2, 32 for dim 3.
+    sides : str or sequence, optional
+        What happens at the sides: "open" (the default: the box cuts off the whole space, which is refused if it cuts off
+        more than 1 % of the mass), "reflecting", "periodic" or "absorbing". One for all, one for each axis, or a pair
+        (low, high) for each axis.
+    breaks : sequence of float, or one sequence for each axis, optional
+        Points that must be faces of cells, besides the ``breaks`` of an SDE of dim 1.
+    stretch : pair of float, or one pair or None for each axis, optional
+        (center, width): cells of equal width within about ``width`` of ``center``, wider in proportion to the distance
+        beyond: s = center + width·sinh(u). For heavy tails.
+    axes : array_like, shape (dim, dim), optional
+        Directions of the axes of the grid as columns; bounds, breaks and stretch are then in coordinates s, θ = axes s.
+    scheme : str, optional
+        "exponential": as above. "hybrid": central differences of the drift in the cells where all rates stay positive.
+        "central": everywhere, which may make masses negative: ``negative_mass`` says how much. "auto": "exponential" for
+        dim 1, "hybrid" else.
+    solver : str, optional
+        For the stationary law. "gth": elimination without subtraction; "lu": SuperLU; "aggregation": iterative, for large
+        3-D grids. "auto": "gth" where its factors are small, else "aggregation"; "lu" for ``scheme="central"``.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of its range, or μ or D is not finite, or D not positive semidefinite, somewhere in the box.
+    NotApplicable
+        If the SDE has more than 3 dimensions.
+    TooLarge
+        If the grid would not fit in memory.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> sde = ds.SDE(lambda t, x: x[0] - x[0] ** 3, lambda t, x: 0.5)
+    >>> well = ds.FokkerPlanck(sde, (-2.5, 2.5), 400)
+    >>> round(float(well.mean_first_passage(lambda x: x[..., 0] > 1)(-1.0)), 1)
+    46.5
+    """
+
+    def __init__(
+        self,
+        sde: SDE,
+        bounds: ArrayLike,
+        n_cells: int | ArrayLike | None = None,
+        *,
+        sides="open",
+        breaks=(),
+        stretch=None,
+        axes: ArrayLike | None = None,
+        scheme: str = "auto",
+        solver: str = "auto",
+    ):
+        _check.instance("sde", sde, SDE, "an SDE, such as sde_limit(problem, method)")
+        if sde.dim > _MOST_AXES:
+            raise NotApplicable(
+                f"a grid can have at most {_MOST_AXES} dimensions, this SDE has dim {sde.dim}: "
+                "integrate it and take histograms instead"
+            )
+        self.sde = sde
+        self.sides = sides_of(sides, sde.dim)
+        _check.choice("scheme", scheme, SCHEMES)
+        _check.choice("solver", solver, solvers.SOLVERS)
+        self.scheme = ("exponential" if sde.dim == 1 else "hybrid") if scheme == "auto" else scheme
+        self.solver = solvers.chosen(solver, self.scheme)
+        if sde.dim == 1:
+            given = breaks if len(breaks) == 0 or np.ndim(breaks[0]) == 0 else breaks[0]
+            breaks = [np.concatenate([sde.breaks, _check.array("breaks", given, ndim=1)])]
+        self.grid = Grid.make(
+            bounds,
+            _CELLS[sde.dim] if n_cells is None else n_cells,
+            dim=sde.dim,
+            breaks=breaks,
+            periodic=tuple(low == "periodic" for low, _ in self.sides),
+            stretch=stretch,
+            axes=axes,
+        )
+        self.x = self.grid.x
+        self.label = sde.name
+        self.settings = {
+            "sde": sde.name,
+            "bounds": np.array(bounds, dtype=float).tolist(),
+            "n_cells": list(self.grid.shape),
+            "sides": [list(pair) for pair in self.sides],
+            "scheme": self.scheme,
+            "solver": self.solver,
+        }
+
+    @property
+    def rates(self) -> sparse.csr_array:
+        """Rates of the jumps between cells, shape (m, m), without the diagonal."""
+        return self._discretized.rates
+
+    @property
+    def killing(self) -> np.ndarray:
+        """Rates of absorption at the sides, shape (m,)."""
+        return self._discretized.killing
+
+    def stationary(self) -> Density:
+        """The stationary density, with what is known of its error.
+
+        In dim 1 without periodic sides the flux vanishes, and a two-term recursion gives the masses in logarithms,
+        exactly for piecewise constant coefficients that jump on ``breaks``. Else by ``solver``.
+
+        Raises
+        ------
+        Unresolved
+            If halving the number of cells changes the result too much, or the box cuts off more than 1 % of the mass;
+            the error carries the result.
+        NotApplicable
+            If there is no unique stationary density: the process is absorbed, never leaves one of several sets, or has a
+            tail that cannot be normalized.
+        """
+        return self._stationary
+
+    @cached_property
+    def _stationary(self):
+        return quality.assessed(self)
+
+    @cached_property
+    def _discretized(self):
+        return discretize(self.sde, self.grid, self.sides, self.scheme)
+
+    def evolve(self, p0, times: ArrayLike, *, tolerance: float = 1e-6) -> list[Density]:
+        """The law at each of some times from a start, by TR-BDF2 with steps that keep the error of each below tolerance.
+
+        Parameters
+        ----------
+        p0 : Density or array_like
+            The law at time 0: a density on this grid, the masses of all cells (m,), or a point (dim,).
+        times : array_like, shape (n,)
+            Increasing, from 0 on.
+        tolerance : float, optional
+            Largest error, in total variation, of the steps that cover a time as long as all that went before.
+
+        Returns
+        -------
+        list of Density
+            Of total mass below 1 where sides absorb; ``negative_mass`` is what was cut off below 0.
+        """
+        return evolution.evolve(self, p0, times, tolerance)
+
+    def law_on(self, grid: Grid):
+        """Log-masses, residual and negative mass of the stationary law on another grid of this process."""
+        if self.grid.dim == 1 and not grid.periodic[0] and self.scheme == "exponential" and self.solver != "lu":
+            drift, noise = discretize_line(self.sde, grid)
+            return *line.log_masses(drift, noise, grid.widths[:, 0], grid.x[:, 0]), 0.0
+        same = grid is self.grid
+        discretized = self._discretized if same else discretize(self.sde, grid, self.sides, self.scheme)
+        return solvers.stationary(discretized, grid, self.solver, self.label)
+
+    def _log_stationary(self):
+        return self._stationary.log_mass
+
+    def _stopped(self, rates, regions, masks):
+        if rates is not self.rates:
+            return super()._stopped(rates, regions, masks)
+        return crossings.stopped(self, regions, masks)
+
+
+def discretize_line(sde, grid):
+    """Drift and noise in the coordinate u of a grid of dim 1, (m,) each."""
+    from dynsim.stationary.discretization import coefficients
+
+    drift, noise = coefficients(sde, grid)
+    return drift[:, 0], noise[:, 0, 0]
+
+
+def stationary_density(
+    sde: SDE, bounds: ArrayLike, n_cells: int | ArrayLike | None = None, **options
+) -> Density:
+    """Stationary density of an Itô SDE on a grid: ``FokkerPlanck(sde, bounds, n_cells, **options).stationary()``.
+
+    Solves 0 = −∇·(μ p) + ½ Σ_ij ∂_i∂_j (D_ij p), D = σσᵀ, without flux through the sides.
+
+    Parameters
+    ----------
+    sde : SDE
+        Of dim 1, 2 or 3; its coefficients are taken at t = 0.
+    bounds : pair of float, or one pair for each axis
+        The box.
+    n_cells : int or sequence of int, optional
+        Cells along each axis; by default 2000 for dim 1, 128 for dim 2, 32 for dim 3.
+    **options
+        ``sides``, ``breaks``, ``stretch``, ``axes``, ``scheme``, ``solver`` as in :class:`FokkerPlanck`.
 
     Returns
     -------
     Density
-        With ``refinement_gap`` how much halving the number of cells changes: the largest of the total variation
-        distance and the changes of mean and standard deviation, in standard deviations.
 
     Raises
     ------
+    Unresolved
+        If the grid is too coarse or the box cuts off mass; the error carries the result.
     NotApplicable
-        If the SDE is not one-dimensional, or has no unique stationary density on the interval.
+        If there is no unique stationary density on the box.
     ArgumentError
         If an argument is out of its range.
 
@@ -62,121 +240,4 @@ def stationary_density(
     >>> rho.cov.round(4).tolist()
     [[0.5]]
     """
-    _check.instance("sde", sde, SDE, "an SDE, such as sde_limit(problem, method)")
-    if sde.dim != 1:
-        raise NotApplicable(f"stationary_density is for dim 1, this SDE has dim {sde.dim}")
-    low, high = _check.interval("bounds", bounds)
-    n_cells = _check.count("n_cells", n_cells, least=4)
-    faces = np.concatenate([sde.breaks, _check.array("breaks", breaks, ndim=1)])
-    edges = grid_with_breaks(low, high, n_cells, faces)
-    log_mass, residual = _solve(sde, edges)
-    mass = np.exp(log_mass)
-    outer = max(1, round(_BOUNDARY_SHARE * mass.size))
-    return Density(
-        x=(0.5 * (edges[1:] + edges[:-1]))[:, None],
-        log_mass=log_mass,
-        edges=edges,
-        residual=residual,
-        boundary_mass=float(mass[:outer].sum() + mass[-outer:].sum()),
-        refinement_gap=_refinement_gap(sde, edges, mass, grid_with_breaks(low, high, n_cells // 2, faces)),
-        label=sde.name,
-        settings={"sde": sde.name, "bounds": (low, high), "n_cells": n_cells, "breaks": tuple(np.unique(faces))},
-    )
-
-
-def _refinement_gap(sde, edges, mass, coarse_edges):
-    coarse = np.exp(_solve(sde, coarse_edges)[0])
-    fine = np.diff(np.interp(coarse_edges, edges, np.append(0.0, np.cumsum(mass))))
-    moments = []
-    for faces, m in ((edges, mass), (coarse_edges, coarse)):
-        x = 0.5 * (faces[1:] + faces[:-1])
-        mean = m @ x
-        moments.append((mean, np.sqrt(m @ (x - mean) ** 2)))
-    (mean, deviation), (coarse_mean, coarse_deviation) = moments
-    change = max(abs(mean - coarse_mean), abs(deviation - coarse_deviation)) / (deviation or np.diff(edges).min())
-    return float(max(0.5 * np.abs(fine - coarse).sum(), change))
-
-
-def grid_with_breaks(low, high, n_cells, breaks) -> np.ndarray:
-    """Faces of about n_cells cells on [low, high]: uniform between breaks, each of which is a face."""
-    inner = np.unique([b for b in breaks if low < b < high])
-    corners = np.concatenate([[low], inner, [high]])
-    lengths = np.diff(corners)
-    _check.fits_in_memory("the grid", (n_cells, 16), instead="use fewer cells")
-    counts = np.maximum(1, np.round(n_cells * lengths / (high - low)).astype(int))
-    pieces = [np.linspace(a, b, n + 1)[:-1] for a, b, n in zip(corners[:-1], corners[1:], counts, strict=True)]
-    edges = np.append(np.concatenate(pieces), high)
-    if not (np.diff(edges) > 0).all():
-        raise ArgumentError(f"bounds ({low!r}, {high!r}) are too close together for {n_cells} cells in floating point")
-    return edges
-
-
-def _solve(sde, edges):
-    """Log-masses of the cells, and the residual of the generator they solve."""
-    centers = (0.5 * (edges[1:] + edges[:-1]))[:, None]
-    h = np.diff(edges)
-    drift = sde.drift(0.0, centers)[:, 0]
-    noise = sde.covariance(0.0, centers)[:, 0, 0]
-    if not (np.isfinite(drift).all() and np.isfinite(noise).all()):
-        bad = centers[~(np.isfinite(drift) & np.isfinite(noise)), 0]
-        raise ArgumentError(f"sde has a drift or diffusion that is not finite at x = {bad[0]:g}; choose other bounds")
-    log_up, log_down = _log_rates(drift, noise, h)
-    first, last = _recurrent_cells(log_up, log_down, centers)
-    steps = log_up[first:last] - log_down[first + 1 : last + 1]
-    log_mass = np.full(h.size, -np.inf)
-    log_mass[first : last + 1] = _sum_from_peak(steps)
-    log_mass -= np.logaddexp.reduce(log_mass)
-    return log_mass, _residual(log_mass, log_up, log_down)
-
-
-def _log_rates(drift, noise, h):
-    """Logarithms of (D/h) B(−z) and (D/h) B(z), what leaves a cell upwards and downwards per unit mass (times h)."""
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        z = 2 * drift * h / noise
-        up = np.log(noise / h) + _log_bernoulli(-z)
-        down = np.log(noise / h) + _log_bernoulli(z)
-        still = ~(np.abs(z) < _PURE_DRIFT)
-        up = np.where(still, np.log(np.maximum(2 * drift, 0.0)), up)
-        down = np.where(still, np.log(np.maximum(-2 * drift, 0.0)), down)
-    return up, down
-
-
-def _sum_from_peak(steps):
-    """Cumulative sums of the steps between neighbors, 0 at the largest: rounding grows away from the peak only."""
-    peak = int(np.argmax(np.append(0.0, np.cumsum(steps))))
-    return np.concatenate([-np.cumsum(steps[:peak][::-1])[::-1], [0.0], np.cumsum(steps[peak:])])
-
-
-def _log_bernoulli(z):
-    """Ln B(z), B(z) = z/(e^z − 1), without overflow or cancellation."""
-    a = np.abs(z)
-    series = -z / 2 - z * z / 24
-    exact = np.log(np.where(a > 0, a, 1.0)) - np.log(-np.expm1(-np.where(a > 0, a, 1.0))) - np.maximum(z, 0.0)
-    return np.where(a < 1e-4, series, exact)
-
-
-def _recurrent_cells(log_up, log_down, centers):
-    """First and last cell of the one class that is never left; refuse if there are several."""
-    opened_up, opened_down = log_up[:-1] > -np.inf, log_down[1:] > -np.inf
-    starts = np.flatnonzero(np.append(True, ~(opened_up & opened_down)))
-    ends = np.append(starts[1:] - 1, centers.shape[0] - 1)
-    closed = [
-        (a, b)
-        for a, b in zip(starts, ends, strict=True)
-        if (a == 0 or not opened_down[a - 1]) and (b == centers.shape[0] - 1 or not opened_up[b])
-    ]
-    if len(closed) > 1:
-        where = ", ".join(f"[{centers[a, 0]:g}, {centers[b, 0]:g}]" for a, b in closed[:4])
-        raise NotApplicable(
-            f"the stationary density is not unique: without noise between them, the process never leaves any of the "
-            f"{len(closed)} sets {where}; choose bounds around one of them"
-        )
-    return closed[0]
-
-
-def _residual(log_mass, log_up, log_down):
-    """Σ|Gᵀm| / Σ|G_ii| m, from the fluxes through the faces."""
-    upward, downward = np.exp(log_mass[:-1] + log_up[:-1]), np.exp(log_mass[1:] + log_down[1:])
-    flux = np.concatenate([[0.0], upward - downward, [0.0]])
-    total = upward.sum() + downward.sum()
-    return float(np.abs(np.diff(flux)).sum() / total) if total > 0 else 0.0
+    return FokkerPlanck(sde, bounds, n_cells, **options).stationary()

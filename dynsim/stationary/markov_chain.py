@@ -1,28 +1,35 @@
 """The discrete chain where the states it can reach are finitely many: everything about it is exact."""
 
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from dynsim import _check
 from dynsim._typing import ArrayLike, Region
-from dynsim.errors import ArgumentError, NotALattice
+from dynsim.errors import ArgumentError
 from dynsim.methods import Method
-from dynsim.methods.base import plain_sgd
 from dynsim.problems import Problem
 from dynsim.results import Density
-from dynsim.stationary.elimination import log_mean_time_to_leave, log_stationary
+from dynsim.stationary import graphs
+from dynsim.stationary.elimination import Elimination, log_mean_time_to_leave, log_stationary
+from dynsim.stationary.lattice import reachable
+from dynsim.stationary.outcomes import outcomes
+from dynsim.stationary.process import MarkovProcess
 
-_RESOLUTION = 1e-7  # of the shortest first step or distance of kinks: states are looked up on a grid that fine
-_MANY_STEPS = 100  # from here on, a power of the matrix is cheaper than as many products with it
-_ROUNDING = 4096  # units in the last place within which two computations of one state agree
+_MOST_DENSE = 4096  # states of which powers of the whole matrix, 128 MiB each, are formed
+_MOST_EXTENDED = 3000  # states for which elimination runs densely in extended precision, for its exponents
+_DENSE_SPEED = 32  # multiplications of a dense product in the time of one of a sparse product
 
 
-@dataclass(frozen=True, eq=False)
-class MarkovChain:
+@dataclass(frozen=True, eq=False, repr=False)
+class MarkovChain(MarkovProcess):
     """A stochastic optimization method as a finite Markov chain; made by :func:`markov_chain`.
+
+    Besides what follows, it has the verbs of :class:`MarkovProcess`: passage times and committors from all states at
+    once, the spectrum, currents.
 
     Attributes
     ----------
@@ -46,6 +53,26 @@ class MarkovChain:
     label: str
     settings: dict = field(repr=False)
 
+    grid = None
+    discrete = True
+
+    @property
+    def x(self) -> np.ndarray:
+        """The states."""
+        return self.states
+
+    @cached_property
+    def rates(self) -> sparse.csr_array:
+        """Probabilities of the jumps between different states, shape (m, m)."""
+        jumps = (self.transition - sparse.diags_array(self.transition.diagonal())).tocsr()
+        jumps.eliminate_zeros()
+        return jumps
+
+    @cached_property
+    def killing(self) -> np.ndarray:
+        """0: nothing leaves a finite chain, shape (m,)."""
+        return np.zeros(len(self.states))
+
     def stationary(self) -> Density:
         """Where the chain is in the long run, started from x0.
 
@@ -53,11 +80,15 @@ class MarkovChain:
         in one of several closed classes, their laws are weighted by the probability of ending in each. A chain with
         a period has this law as its time average.
         """
-        classes = self._closed_classes()
+        classes = self.closed_classes()
         log_mass = np.full(self.states.shape[0], -np.inf)
         for members, log_weight in zip(classes, self._log_absorption(classes), strict=True):
-            block = self.transition[members][:, members].toarray()
-            log_mass[members] = log_stationary(block) + log_weight
+            block = self.rates[members][:, members]
+            if members.size <= _MOST_EXTENDED:
+                inside = log_stationary(block.toarray())
+            else:
+                inside = Elimination(block, self.states[members], root=0, stationary_only=True).log_stationary()
+            log_mass[members] = inside + log_weight
         return self._density(log_mass, f"stationary law of {self.label}")
 
     def distribution(self, n_steps: int) -> Density:
@@ -105,36 +136,37 @@ class MarkovChain:
             return -np.inf
         if not inside.any():
             return np.inf
-        outside = self._reachable_before(inside)
-        if not self._surely_hits(outside, inside):
+        keep = sparse.diags_array((~inside).astype(np.float64))
+        stopped = (keep @ self.rates @ keep).tocsr()
+        into = np.asarray(self.rates[:, np.flatnonzero(inside)].sum(axis=1)).ravel()
+        if not graphs.surely_leaves(stopped, into, ~inside)[self.start]:
             return np.inf
-        into = np.asarray(self.transition[outside][:, np.flatnonzero(inside)].sum(axis=1)).ravel()
-        block = np.column_stack([self.transition[outside][:, outside].toarray(), into])
-        return log_mean_time_to_leave(block, int(np.searchsorted(outside, self.start)))
+        start = np.arange(len(inside)) == self.start
+        before = np.flatnonzero(graphs.reaches(stopped.T, start) & ~inside)
+        first = int(np.searchsorted(before, self.start))
+        block, into = stopped[before][:, before], into[before]
+        if before.size <= _MOST_EXTENDED:
+            return log_mean_time_to_leave(np.column_stack([block.toarray(), into]), first)
+        elimination = Elimination(block, self.states[before], leaving=into)
+        return float(np.log(elimination.solve(np.ones(before.size))[first]))
 
     def _laws(self, steps):
         """The laws after the given, increasing numbers of steps."""
-        mass = np.zeros(self.states.shape[0])
+        m = self.states.shape[0]
+        mass = np.zeros(m)
         mass[self.start] = 1.0
         backward = self.transition.T.tocsr()
         powers = {}
         for gap in np.diff(steps, prepend=0):
-            if gap <= _MANY_STEPS:
+            squarings = 2 * m**3 * math.log2(gap + 1) / _DENSE_SPEED
+            if m > _MOST_DENSE or gap * (backward.nnz + m) <= squarings:
                 for _ in range(gap):
                     mass = backward @ mass
             else:
                 if gap not in powers:
-                    powers[gap] = np.linalg.matrix_power(backward.toarray(), int(gap))
+                    powers = {gap: np.linalg.matrix_power(backward.toarray(), int(gap))}
                 mass = powers[gap] @ mass
             yield mass
-
-    def _closed_classes(self):
-        """Index arrays of the classes of communicating states that are never left."""
-        n_classes, label = connected_components(self.transition, directed=True, connection="strong")
-        rows, columns = self.transition.nonzero()
-        left = np.zeros(n_classes, dtype=bool)
-        left[label[rows[label[rows] != label[columns]]]] = True
-        return [np.flatnonzero(label == c) for c in np.flatnonzero(~left)]
 
     def _log_absorption(self, classes):
         """Logarithm of the probability that the chain from x0 ends in each class."""
@@ -144,35 +176,15 @@ class MarkovChain:
         transient = np.setdiff1d(np.arange(self.states.shape[0]), closed)
         if self.start not in transient:
             return [0.0 if self.start in members else -np.inf for members in classes]
-        moving = sparse.eye_array(transient.size) - self.transition[transient][:, transient]
-        source = (transient == self.start).astype(np.float64)
-        visits = sparse.linalg.spsolve(moving.T.tocsc(), source)
-        ends = [float(visits @ self.transition[transient][:, members].sum(axis=1)) for members in classes]
+        moving = self.rates[transient][:, transient]
+        into = np.stack([np.asarray(self.rates[transient][:, c].sum(axis=1)).ravel() for c in classes], axis=1)
+        elimination = Elimination(moving, self.states[transient], leaving=into.sum(axis=1))
+        ends = elimination.solve(into)[np.searchsorted(transient, self.start)]
         with np.errstate(divide="ignore"):
-            return np.log(np.array(ends) / sum(ends))
+            return np.log(ends / ends.sum())
 
-    def _reachable_before(self, inside):
-        """Indices of the states that the chain from x0 can visit before it first enters the region."""
-        outside = ~inside
-        seen = np.zeros_like(outside)
-        seen[self.start] = True
-        front = np.array([self.start])
-        while front.size:
-            reached = np.unique(self.transition[front].indices)
-            front = reached[outside[reached] & ~seen[reached]]
-            seen[front] = True
-        return np.flatnonzero(seen)
-
-    def _surely_hits(self, outside, inside):
-        """Whether from each state of ``outside`` the region can be reached."""
-        block = self.transition[outside][:, outside].T.tocsr()
-        hits = np.asarray(self.transition[outside][:, np.flatnonzero(inside)].sum(axis=1)).ravel() > 0
-        front = np.flatnonzero(hits)
-        while front.size:
-            reached = np.unique(block[front].indices)
-            front = reached[~hits[reached]]
-            hits[front] = True
-        return bool(hits.all())
+    def _log_stationary(self):
+        return self.stationary().log_mass
 
     def _density(self, log_mass, label, residual=None):
         if residual is None:
@@ -184,18 +196,21 @@ class MarkovChain:
         return f"MarkovChain({self.label}: {self.states.shape[0]} states)"
 
 
-def markov_chain(problem: Problem, method: Method, *, x0: ArrayLike, max_states: int = 5000) -> MarkovChain:
-    """A stochastic optimization method as a finite Markov chain, where the states it can reach from x0 are finite.
+def markov_chain(problem: Problem, method: Method, *, x0: ArrayLike, max_states: int = 200_000) -> MarkovChain:
+    r"""A stochastic optimization method as a finite Markov chain, where the states it can reach from x0 are finite.
 
-    That is so when the reweighted gradients take finitely many, commensurable values, as for AY §2.1. The chain lives
-    on the lattice through ``x0``: its stationary law depends on the coset of x0. States are joined when they agree to
-    rounding, and one within rounding of a kink is put on it, so this is the chain in exact arithmetic; where states
-    fall on a kink (``on_kinks``), a simulation in floating point may take either side.
+    That is so when a step has finitely many, commensurable lengths, as for AY §2.1, sums of \|θ_j − c\|, clipped and
+    normalized gradients; in any dimension, for any method without memory whose step has finitely many outcomes:
+    batches, the whole gradient and ``noise.TwoPoint`` among them. The chain lives on the lattice through ``x0``: its
+    stationary law depends on the coset of x0. States are joined when they agree to rounding, and one within rounding
+    of a kink is put on it, so this is the chain in exact arithmetic; where states fall on a kink (``on_kinks``), a
+    simulation in floating point may take either side.
 
     Parameters
     ----------
     problem : Problem
     method : Method
+        With constant rates and no memory.
     x0 : array_like
         Start: a scalar or (dim,).
     max_states : int, optional
@@ -210,6 +225,10 @@ def markov_chain(problem: Problem, method: Method, *, x0: ArrayLike, max_states:
     NotALattice
         If more than ``max_states`` states can be reached, states come closer to each other than a lattice allows, or
         the steps are too short or too long against ``x0`` and the kinks for floating point to tell states apart.
+    NotApplicable
+        If a step of the method has not finitely many outcomes, or depends on more than θ.
+    TooLarge
+        If the states do not fit in memory.
 
     Examples
     --------
@@ -219,77 +238,14 @@ def markov_chain(problem: Problem, method: Method, *, x0: ArrayLike, max_states:
     (360, 1)
     """
     _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
-    plain_sgd("markov_chain", method)
+    _check.instance("method", method, Method, "a method, such as SGD(step_size=0.04)")
     max_states = _check.count("max_states", max_states)
-    start = _check.start("x0", x0, 1, problem.dim)
-    name = f"{method.name} on {problem.name} from x0 = {start[0].tolist()}"
-    resolution, rounding = _scales(problem, method, start, name)
-    index: dict[tuple, int] = {}
-    states: list[np.ndarray] = []
-    rows, columns, values = [], [], []
+    start = _check.start("x0", x0, 1, problem.dim)[0]
+    label = f"{method.name} on {problem.name}"
 
-    def number(theta):
-        key = tuple(np.rint(theta / resolution).astype(np.int64))
-        if key not in index:
-            index[key] = len(states)
-            states.append(theta)
-        elif np.abs(states[index[key]] - theta).max() > rounding:
-            raise NotALattice(f"{name} reaches states closer than any lattice of its steps: they are not finitely many")
-        return index[key]
+    def step(theta):
+        return outcomes("markov_chain", problem, method, theta)
 
-    number(start[0])
-    done = 0
-    while done < len(states):
-        front = _on_kinks(np.array(states[done:]), problem.kinks, resolution)
-        outcomes, p = _outcomes(problem, method, front)
-        for i in range(front.shape[0]):
-            for n in np.flatnonzero(p[i]):
-                rows.append(done + i)
-                columns.append(number(outcomes[i, n]))
-                values.append(p[i, n])
-        states[done : done + front.shape[0]] = front
-        done += front.shape[0]
-        if len(states) > max_states:
-            raise NotALattice(
-                f"{name} reaches more than {max_states} states: "
-                "they do not form a finite lattice that small (raise max_states, or use the SDE and simulation)"
-            )
-    points = np.array(states)
-    order = np.lexsort(points.T[::-1])
-    rank = np.argsort(order)
-    m = points.shape[0]
-    transition = sparse.csr_array((values, (rank[rows], rank[columns])), shape=(m, m))
-    transition.sum_duplicates()
-    settings = {"problem": problem.name, "method": repr(method), "x0": start[0].tolist()}
-    points = points[order]
-    on_kinks = np.flatnonzero(np.isin(points[:, 0], problem.kinks))
-    return MarkovChain(points, transition, int(rank[0]), on_kinks, f"{method.name} on {problem.name}", settings)
-
-
-def _scales(problem, method, start, name):
-    """Width of the grid on which states are looked up, and how far two computations of one state may differ."""
-    steps = np.abs(_outcomes(problem, method, start)[0] - start)
-    lengths = np.append(steps[steps > 0], np.diff(problem.kinks))
-    size = max(np.abs(start).max(), steps.max(), *np.abs(problem.kinks), 0.0)
-    resolution = _RESOLUTION * lengths.min() if lengths.size else 1.0
-    rounding = _ROUNDING * np.spacing(size)
-    if rounding > resolution / 4:
-        raise NotALattice(
-            f"{name}: in floating point, positions of the size {size:.1e} are not told apart finely enough for "
-            f"steps and kinks {lengths.min():.1e} apart"
-        )
-    return resolution, rounding
-
-
-def _outcomes(problem, method, theta):
-    """Where a step from each theta (m, dim) leads for each term, (m, n_terms, dim), and with what probability."""
-    method.sampling.refuse_bias(problem, theta)
-    p = method.sampling.probabilities(problem, theta)
-    scale = method.sampling.reweighting(problem, theta)
-    return theta[:, None, :] - method.step_size * scale[..., None] * problem.term_gradients(theta), p
-
-
-def _on_kinks(theta, kinks, resolution):
-    for kink in kinks:
-        theta[np.abs(theta[:, 0] - kink) <= resolution] = kink
-    return theta
+    lattice = reachable(step, start, problem.kink_planes, max_states, f"{label} from x0 = {start.tolist()}")
+    settings = {"problem": problem.name, "method": repr(method), "x0": start.tolist()}
+    return MarkovChain(lattice.states, lattice.transition, lattice.start, lattice.on_kinks, label, settings)

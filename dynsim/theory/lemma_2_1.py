@@ -4,11 +4,11 @@ import numpy as np
 
 from dynsim import _check
 from dynsim.errors import NotApplicable
+from dynsim.grid import Grid
 from dynsim.methods import SGD
 from dynsim.problems import Problem
 from dynsim.problems.two_valleys import TwoValleys
 from dynsim.results import Density
-from dynsim.stationary.fokker_planck import grid_with_breaks
 
 
 def lemma_2_1(
@@ -55,7 +55,8 @@ def lemma_2_1(
     if f is None:
         raise NotApplicable("AY Lemma 2.1 needs fixed proportions f1, f2; those of GradientNorm depend on θ")
     low, high = _check.interval("bounds", bounds)
-    edges = grid_with_breaks(low, high, _check.count("n_cells", n_cells, least=4), problem.kinks)
+    grid = Grid.make((low, high), n_cells, dim=1, breaks=problem.kinks)
+    edges = grid.edges[0]
     centers, h = 0.5 * (edges[1:] + edges[:-1]), np.diff(edges)
     a1, a2 = problem.weights
     s_left, s_right = a1 * np.sqrt(f[1] / f[0]), problem.K * a2 * np.sqrt(f[0] / f[1])
@@ -71,7 +72,7 @@ def lemma_2_1(
     return Density(
         x=centers[:, None],
         log_mass=log_mass,
-        edges=edges,
+        grid=grid,
         residual=0.0,
         boundary_mass=float(np.exp(log_mass[[0, -1]]).sum()),
         refinement_gap=0.0,

@@ -31,7 +31,7 @@ def piecewise_sde():
 
 @pytest.mark.parametrize("n_cells", [8, 100, 5000])
 def test_piecewise_constant_coefficients_are_solved_exactly(n_cells):
-    rho = ds.stationary_density(piecewise_sde(), (-3.0, 4.0), n_cells)
+    rho = ds.stationary_density(piecewise_sde(), (-3.0, 4.0), n_cells, sides="reflecting")
     expected = oracles.piecewise_log_mass(rho.edges, BREAKS, DRIFTS, NOISES)
     assert np.abs(rho.mass - np.exp(expected)).sum() < 1e-12
     wrong = oracles.piecewise_log_mass(rho.edges, BREAKS, DRIFTS, np.array(NOISES) * 1.0001)  # negative control
@@ -43,7 +43,13 @@ def test_piecewise_constant_coefficients_are_solved_exactly(n_cells):
 @pytest.mark.parametrize("eta", [0.04, 0.002])
 def test_the_limit_on_two_valleys_is_solved_exactly(valleys, schemes, name, eta):
     method = next(m for m in schemes(eta) if m.name == name)
-    rho = ds.stationary_density(ds.sde_limit(valleys, method), (-2.0, 1.0), 600)
+    sde = ds.sde_limit(valleys, method)
+    if eta < 0.01:  # valleys narrower than a cell: their moments are not resolved, their masses are right all the same
+        with pytest.raises(ds.errors.Unresolved) as refused:
+            ds.stationary_density(sde, (-2.0, 1.0), 600)
+        rho = refused.value.result
+    else:
+        rho = ds.stationary_density(sde, (-2.0, 1.0), 600)
     noises = eta * oracles.two_valleys_variances(0.4, 0.1, 5.0, method.sampling.proportions(valleys)[0])
     drifts = -valleys.gradient([[-1.5], [-0.5], [0.1], [0.5]])[:, 0]
     expected = oracles.piecewise_log_mass(rho.edges, (-1.0, 0.0, 0.2), drifts, noises)
@@ -109,9 +115,11 @@ def test_the_refinement_gap_is_what_halving_the_cells_changes_and_bounds_the_err
 
 def test_the_refinement_gap_shows_a_density_that_is_narrower_than_a_cell():
     sde = ds.SDE(lambda t, x: -1000 * x[0], lambda t, x: 1.0)
-    rho = ds.stationary_density(sde, (-5.0, 5.0), 40)
+    with pytest.raises(ds.errors.Unresolved, match="does not resolve") as refused:
+        ds.stationary_density(sde, (-5.0, 5.0), 40)
+    rho = refused.value.result
     assert rho.cov[0, 0] > 10 * 0.0005
-    assert rho.refinement_gap > 0.5
+    assert rho.refinement_gap == refused.value.error > 0.5
 
 
 def test_the_density_is_called_at_points_and_knows_its_boundary_mass():
@@ -121,12 +129,14 @@ def test_the_density_is_called_at_points_and_knows_its_boundary_mass():
     np.testing.assert_allclose(rho(theta), np.exp(-(theta[:, 0] ** 2)) / math.sqrt(math.pi), rtol=0.02)
     assert rho([[9.0], [-5.1]]).tolist() == [0, 0]
     assert rho.boundary_mass < 1e-10
-    assert ds.stationary_density(sde, (-0.5, 0.5), 2000).boundary_mass > 0.01
+    assert ds.stationary_density(sde, (-0.5, 0.5), 2000, sides="reflecting").boundary_mass > 0.01
 
 
 def test_without_noise_the_mass_gathers_where_the_drift_leads():
     sde = ds.SDE(lambda t, x: 0.3 - x[0], lambda t, x: 0.0)
-    rho = ds.stationary_density(sde, (-1.0, 1.0), 100)
+    with pytest.raises(ds.errors.Unresolved) as refused:  # a point has no density
+        ds.stationary_density(sde, (-1.0, 1.0), 100)
+    rho = refused.value.result
     assert rho.probability(lambda x: np.abs(x[..., 0] - 0.3) < 0.03) == pytest.approx(1)
 
 
@@ -150,14 +160,15 @@ def test_a_density_that_is_not_unique_is_refused():
 def test_stationary_density_refuses_bad_arguments():
     sde = ds.SDE(lambda t, x: -x[0], lambda t, x: 1.0)
     for bounds in ((1.0, -1.0), (0.0, np.inf), 3.0, (1.0, 2.0, 3.0)):
-        with pytest.raises(ds.errors.ArgumentError, match="bounds must be"):
+        with pytest.raises(ds.errors.ArgumentError, match="bounds must"):
             ds.stationary_density(sde, bounds)
     with pytest.raises(ds.errors.ArgumentError, match="n_cells must be a whole number, at least 4"):
         ds.stationary_density(sde, (-1, 1), 3)
     with pytest.raises(ds.errors.ArgumentError, match="not finite at x = "):
         ds.stationary_density(ds.SDE(lambda t, x: math.log(x[0]), lambda t, x: 1.0), (-1, 1))
-    with pytest.raises(ds.errors.NotApplicable, match="this SDE has dim 2"):
-        ds.stationary_density(ds.SDE(lambda t, x: (x[1], x[0]), lambda t, x: (1.0, 1.0), dim=2), (-1, 1))
-    rho = ds.stationary_density(sde, (-1, 1), 10)
+    four = ds.SDE(lambda t, x: (x[1], x[0], x[2], x[3]), lambda t, x: (1.0, 1.0, 1.0, 1.0), dim=4)
+    with pytest.raises(ds.errors.NotApplicable, match="this SDE has dim 4"):
+        ds.stationary_density(four, (-1, 1))
+    rho = ds.stationary_density(sde, (-1, 1), 10, sides="reflecting")
     with pytest.raises(ds.errors.ArgumentError, match=r"write theta\[..., 0\], not theta"):
         rho.probability(lambda theta: theta > 0)

@@ -1,0 +1,322 @@
+"""Elimination without subtraction of a sparse Markov chain: Grassmann, Taksar & Heyman (1985) on fronts of BLAS size.
+
+(D − R) x = b, R ≥ 0 the rates between states, D = diag(Σ_j R_ij + e_i), e ≥ 0 the rates of leaving. States are taken
+out a panel P of them at a time. With Q what is left, M = D_PP − R_PP, and G = M⁻¹ ≥ 0,
+
+    W = R_QP G,   R_QQ += W R_PQ,   e_Q += W e_P,
+
+where the diagonal of M is summed anew from the rates out of P: all is sums and products of nonnegative numbers, so each
+entry, however small, has a small relative error. G, W and V = R_PQ are kept, panel after panel.
+
+The order is that of :mod:`dynsim._kernels.dissection`: fronts of a separator and its border, update matrices on a stack
+(Duff & Reid 1983). ``tree`` is (starts, children, pointers of borders, borders).
+"""
+
+import numpy as np
+from numba import types
+
+from dynsim._kernels.jit import BLOCK, INT, INTS, VECTOR, formula, kernel
+
+PANEL = 48
+TREE = types.Tuple((INTS, INTS, INTS, INTS))
+MATRIX = types.Tuple((INTS, INTS, VECTOR))  # compressed sparse rows
+FACTORS = types.Tuple((VECTOR, VECTOR, VECTOR))  # G, W, V
+
+
+@kernel(INTS(TREE))
+def sizes(tree):
+    """Numbers that the factors take: of G, of W (and of V), the largest front, the stack of updates."""
+    starts, children, pointers, _ = tree
+    n = starts.size - 1
+    n_inverse, n_border, widest, height, peak = 0, 0, 0, 0, 0
+    waiting = np.empty(n + 1, dtype=np.int64)
+    n_waiting = 0
+    for node in range(n):
+        own = starts[node + 1] - starts[node]
+        width = own + pointers[node + 1] - pointers[node]
+        widest = max(widest, width)
+        for done in range(0, own, PANEL):
+            p = min(PANEL, own - done)
+            n_inverse += p * p
+            n_border += p * (width - done - p)
+        for _ in range(children[node]):
+            n_waiting -= 1
+            height -= waiting[n_waiting]
+        waiting[n_waiting] = (width - own) ** 2
+        height += waiting[n_waiting]
+        n_waiting += 1
+        peak = max(peak, height)
+    return np.array([n_inverse, n_border, widest, peak])
+
+
+@formula
+def _invert(a, leaving, inverse):
+    """G = (D − A)⁻¹ of rates A (p, p) with rates ``leaving`` (p,) out of the panel; A is overwritten.
+
+    Returns the first state that cannot be left at its turn, or -1.
+    """
+    p = a.shape[0]
+    pivot = np.empty(p)
+    for k in range(p):
+        total = leaving[k]
+        for j in range(k + 1, p):
+            total += a[k, j]
+        if not total > 0.0:
+            return k
+        pivot[k] = total
+        for i in range(k + 1, p):
+            share = a[i, k] / total
+            a[i, k] = share
+            if share > 0.0:
+                leaving[i] += share * leaving[k]
+                for j in range(k + 1, p):
+                    a[i, j] += share * a[k, j]
+    for k in range(p):  # (I − L)⁻¹, by rows
+        for j in range(p):
+            inverse[k, j] = 0.0
+        inverse[k, k] = 1.0
+        for i in range(k):
+            share = a[k, i]
+            if share > 0.0:
+                for j in range(i + 1):
+                    inverse[k, j] += share * inverse[i, j]
+    for k in range(p - 1, -1, -1):  # (D − U)⁻¹ of it
+        for i in range(k + 1, p):
+            share = a[k, i]
+            if share > 0.0:
+                for j in range(p):
+                    inverse[k, j] += share * inverse[i, j]
+        for j in range(p):
+            inverse[k, j] /= pivot[k]
+    return -1
+
+
+@kernel(INT(MATRIX, MATRIX, VECTOR, TREE, FACTORS, INTS))
+def eliminate(rates, transposed, leaving, tree, factors, size):
+    """Fill the factors; rates and their transpose in the order of elimination, ``leaving`` (m,) is overwritten.
+
+    V may be empty: then it is not kept. Returns -1, or the state at which it ended because it is never left.
+    """
+    indptr, indices, data = rates
+    back_ptr, back_indices, back_data = transposed
+    starts, children, pointers, borders = tree
+    inverses, ws, vs = factors
+    keep = vs.size > 0
+    widest = size[2]
+    space = np.empty(widest * widest)
+    product = np.empty(widest * widest)
+    gathered = np.empty(widest * PANEL)
+    across = np.empty(widest * PANEL)
+    corner = np.empty((PANEL, PANEL))
+    out = np.empty(PANEL)
+    stack = np.empty(size[3])
+    waiting = np.empty(starts.size, dtype=np.int64)
+    place = np.zeros(indptr.size - 1, dtype=np.int64)
+    n_waiting, height, at_inverse, at_border = 0, 0, 0, 0
+    for node in range(starts.size - 1):
+        first, last = starts[node], starts[node + 1]
+        border = borders[pointers[node] : pointers[node + 1]]
+        own = last - first
+        width = own + border.size
+        front = space[: width * width].reshape(width, width)
+        front[:] = 0.0
+        for v in range(first, last):
+            place[v] = v - first
+        for k in range(border.size):
+            place[border[k]] = own + k
+        for v in range(first, last):
+            for e in range(indptr[v], indptr[v + 1]):
+                if indices[e] >= first and indices[e] != v:
+                    front[v - first, place[indices[e]]] += data[e]
+            for e in range(back_ptr[v], back_ptr[v + 1]):
+                if back_indices[e] >= last:
+                    front[place[back_indices[e]], v - first] += back_data[e]
+        for _ in range(children[node]):
+            n_waiting -= 1
+            child = waiting[n_waiting]
+            theirs = borders[pointers[child] : pointers[child + 1]]
+            n = theirs.size
+            height -= n * n
+            for i in range(n):
+                row = front[place[theirs[i]]]
+                base = height + i * n
+                for j in range(n):
+                    row[place[theirs[j]]] += stack[base + j]
+
+        for done in range(0, own, PANEL):
+            p = min(PANEL, own - done)
+            rest = done + p
+            q = width - rest
+            v = (vs[at_border : at_border + p * q] if keep else across[: p * q]).reshape(p, q)
+            for k in range(p):
+                total = leaving[first + done + k]
+                for j in range(q):
+                    v[k, j] = front[done + k, rest + j]
+                    total += v[k, j]
+                out[k] = total
+                for j in range(p):
+                    corner[k, j] = front[done + k, done + j]
+            g = inverses[at_inverse : at_inverse + p * p].reshape(p, p)
+            stuck = _invert(corner[:p, :p], out, g)
+            if stuck >= 0:
+                return first + done + stuck
+            w = ws[at_border : at_border + p * q].reshape(q, p)
+            if q > 0:
+                inwards = gathered[: q * p].reshape(q, p)
+                for i in range(q):
+                    for k in range(p):
+                        inwards[i, k] = front[rest + i, done + k]
+                np.dot(inwards, g, w)
+                update = product[: q * q].reshape(q, q)
+                np.dot(w, v, update)
+                for i in range(q):
+                    for j in range(q):
+                        front[rest + i, rest + j] += update[i, j]
+            for i in range(q):
+                state = first + rest + i if rest + i < own else border[rest + i - own]
+                total = 0.0
+                for k in range(p):
+                    total += w[i, k] * leaving[first + done + k]
+                leaving[state] += total
+            at_inverse += p * p
+            at_border += p * q
+
+        n = border.size
+        for i in range(n):
+            base = height + i * n
+            for j in range(n):
+                stack[base + j] = front[own + i, own + j]
+        height += n * n
+        waiting[n_waiting] = node
+        n_waiting += 1
+    return -1
+
+
+@kernel(types.void(TREE, FACTORS, VECTOR))
+def log_stationary(tree, factors, log_p):
+    """Logarithms of p with p R = p D: p_P = p_Q W, backwards from the last state, whose log_p is given.
+
+    Sums are taken in units of their largest term, so that masses of 1e-1000 do no harm.
+    """
+    starts, _, pointers, borders = tree
+    inverses, ws, _ = factors
+    at_border = ws.size
+    known = np.empty(log_p.size)
+    for node in range(starts.size - 2, -1, -1):
+        first, own = starts[node], starts[node + 1] - starts[node]
+        border = borders[pointers[node] : pointers[node + 1]]
+        n_panels = (own + PANEL - 1) // PANEL
+        for panel in range(n_panels - 1, -1, -1):
+            done = panel * PANEL
+            p = min(PANEL, own - done)
+            rest = done + p
+            q = own + border.size - rest
+            at_border -= p * q
+            w = ws[at_border : at_border + p * q].reshape(q, p)
+            largest = -np.inf
+            for i in range(q):
+                known[i] = log_p[first + rest + i] if rest + i < own else log_p[border[rest + i - own]]
+                largest = max(largest, known[i])
+            total = np.zeros(p)
+            for i in range(q):
+                mass = np.exp(known[i] - largest)
+                for k in range(p):
+                    total[k] += mass * w[i, k]
+            for k in range(p):
+                if total[k] > 1e-280:
+                    log_p[first + done + k] = np.log(total[k]) + largest
+                    continue
+                most = -np.inf  # its neighbors are not among the likely ones
+                for i in range(q):
+                    if w[i, k] > 0.0:
+                        most = max(most, known[i] + np.log(w[i, k]))
+                sum_ = 0.0
+                for i in range(q):
+                    if w[i, k] > 0.0 and most > -np.inf:
+                        sum_ += np.exp(known[i] + np.log(w[i, k]) - most)
+                log_p[first + done + k] = np.log(sum_) + most if sum_ > 0.0 else -np.inf
+
+
+@kernel(types.void(TREE, FACTORS, BLOCK))
+def solve(tree, factors, x):
+    """(D − R) x = b for columns of x (m, c), overwritten: b_Q += W b_P, then x_P = G (b_P + V x_Q) backwards from 0."""
+    starts, _, pointers, borders = tree
+    inverses, ws, vs = factors
+    columns = x.shape[1]
+    at_inverse, at_border = 0, 0
+    for node in range(starts.size - 1):
+        first, own = starts[node], starts[node + 1] - starts[node]
+        border = borders[pointers[node] : pointers[node + 1]]
+        for done in range(0, own, PANEL):
+            p = min(PANEL, own - done)
+            rest = done + p
+            q = own + border.size - rest
+            w = ws[at_border : at_border + p * q].reshape(q, p)
+            at_border += p * q
+            at_inverse += p * p
+            for i in range(q):
+                state = first + rest + i if rest + i < own else border[rest + i - own]
+                for k in range(p):
+                    for c in range(columns):
+                        x[state, c] += w[i, k] * x[first + done + k, c]
+    x[starts[starts.size - 1] :] = 0.0  # the root
+    x[starts[starts.size - 1] :] = 0.0  # the root
+    for node in range(starts.size - 2, -1, -1):
+        first, own = starts[node], starts[node + 1] - starts[node]
+        border = borders[pointers[node] : pointers[node + 1]]
+        n_panels = (own + PANEL - 1) // PANEL
+        for panel in range(n_panels - 1, -1, -1):
+            done = panel * PANEL
+            p = min(PANEL, own - done)
+            rest = done + p
+            q = own + border.size - rest
+            at_border -= p * q
+            at_inverse -= p * p
+            v = vs[at_border : at_border + p * q].reshape(p, q)
+            g = inverses[at_inverse : at_inverse + p * p].reshape(p, p)
+            right = np.empty((p, columns))
+            for k in range(p):
+                for c in range(columns):
+                    right[k, c] = x[first + done + k, c]
+                for i in range(q):
+                    state = first + rest + i if rest + i < own else border[rest + i - own]
+                    for c in range(columns):
+                        right[k, c] += v[k, i] * x[state, c]
+            for k in range(p):
+                for c in range(columns):
+                    total = 0.0
+                    for j in range(p):
+                        total += g[k, j] * right[j, c]
+                    x[first + done + k, c] = total
+
+
+@kernel(types.void(TREE, FACTORS, BLOCK))
+def solve_left(tree, factors, x):
+    """Y (D − R) = c for columns of x (m, c), overwritten: z_P = c_P G, c_Q += z_P V, then y_P = z_P + y_Q W backwards."""
+    starts, _, pointers, borders = tree
+    inverses, ws, vs = factors
+    columns = x.shape[1]
+    at_inverse, at_border = 0, 0
+    for node in range(starts.size - 1):
+        first, own = starts[node], starts[node + 1] - starts[node]
+        border = borders[pointers[node] : pointers[node + 1]]
+        for done in range(0, own, PANEL):
+            p = min(PANEL, own - done)
+            rest = done + p
+            q = own + border.size - rest
+            v = vs[at_border : at_border + p * q].reshape(p, q)
+            g = inverses[at_inverse : at_inverse + p * p].reshape(p, p)
+            at_border += p * q
+            at_inverse += p * p
+            z = np.zeros((p, columns))
+            for i in range(p):
+                for k in range(p):
+                    for c in range(columns):
+                        z[k, c] += x[first + done + i, c] * g[i, k]
+            for k in range(p):
+                for c in range(columns):
+                    x[first + done + k, c] = z[k, c]
+                for i in range(q):
+                    state = first + rest + i if rest + i < own else border[rest + i - own]
+                    for c in range(columns):
+                        x[state, c] += z[k, c] * v[k, i]

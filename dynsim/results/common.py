@@ -1,0 +1,9 @@
+"""What results share."""
+
+
+def xarray_module():
+    try:
+        import xarray
+    except ImportError:
+        raise ImportError("to_xarray needs xarray: pip install 'dynsim[xarray]'") from None
+    return xarray

@@ -1,0 +1,559 @@
+"""Stationary masses of large sparse chains by multilevel aggregation, where elimination would fill the memory.
+
+A cycle smooths the masses p by Gauss–Seidel sweeps, adds up cells to aggregates, whose chain has the rates
+R_IJ = Σ_{i∈I, j∈J} p_i R_ij / p_I, solves that chain in the same way, twice, and multiplies the masses within each
+aggregate by what it gained (Horton & Leutenegger 1994). The smallest chain is solved by elimination without
+subtraction. All that is sums of products of nonnegative numbers: masses stay positive, and those of wells that exchange
+1e-50 of their mass come out right, for their balance is struck by rates, not by differences.
+
+Convergence is sped up in the logarithms of the masses: by Aitken's extrapolation of the two visits of each level, and
+by Anderson's of the cycles. The aggregates are blocks of the grid; where those converge slowly (strong coupling along
+some direction), pairs of pairs of cells that exchange most. Blocks may mix two wells, whose balance then moves so
+slowly that it seems to stand still; masses count as found only if a cycle with pairs, which keep wells apart, leaves
+them as they are.
+"""
+
+from dataclasses import dataclass, field
+from itertools import cycle, product
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from dynsim import _check
+from dynsim._typing import ArrayLike
+from dynsim.errors import ArgumentError, NotApplicable
+
+_COARSEST = 64  # states of the chain that is solved by elimination, which takes 0.1 ms
+_SWEEPS = 2  # before and after each visit of the coarser level
+_MOST_STRETCH = 5.0  # of Aitken's extrapolation
+_HISTORY = 4  # differences of cycles in Anderson's extrapolation
+_NEARLY_LINEAR = 1.0  # change of a log-mass in a cycle up to which the cycles are extrapolated
+_DAMPING = 0.3  # the extrapolation weighs the relative change of a cell by this power of its mass
+_SETTLED = 1e-9  # change of all log-masses in a cycle at which they count as found
+_PATIENCE = 12  # cycles after which the aggregates are chosen anew …
+_PROGRESS = 1e-3  # … unless the changes have shrunk by this factor
+_WEAKEST = 0.02  # share of the exchange of either of two cells, below which they are not paired
+_SMALL, _LENIENCE = 1e-50, 1e-3  # changes of smaller masses count less: they hang on the others and settle last
+_TINY = 1e-200  # smaller masses are found afterwards, from those around them; where possible, all below _SMALL
+_MARGIN = 1e15  # fluxes that tie states together exceed by this factor those of masses not found yet
+_NO_JUMP = 1e-300  # smaller probabilities of a jump matter only where they lead to masses not found yet
+_UNDERFLOW = "some states are connected only by rates too small for numbers down to 1e-308; use elimination"
+
+
+def stationary_by_aggregation(
+    rates: sparse.csr_array,
+    shape: tuple[int, ...],
+    *,
+    cells: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    tolerance: float = 1e-12,
+    max_cycles: int = 200,
+) -> tuple[np.ndarray, float, int]:
+    """Logarithms of the stationary masses of a Markov chain on the cells of a grid, by multilevel aggregation.
+
+    Solves Σ_j p_j R_ji = p_i Σ_j R_ij, Σ p = 1, in memory and time proportional to the number of rates: a second or two
+    for 64³ cells. Log-masses are right to about 1e-8 however small they are, also those of metastable wells.
+
+    Parameters
+    ----------
+    rates : scipy.sparse.csr_array, shape (m, m)
+        Rates i → j ≥ 0, in any unit; probabilities of a transition matrix do as well. The diagonal does not matter.
+    shape : tuple of int
+        Of the grid, 1 to 3 axes; its cells are numbered in C order.
+    cells : array_like of int, shape (m,), optional
+        Numbers of the cells of the grid that are states, increasing; all of them by default.
+    start : array_like, shape (m,), optional
+        Masses to start from, nonnegative, in any unit.
+    tolerance : float, optional
+        Largest residual Σ|Gᵀp| / Σ|G_ii| p_i. Besides it, no log-mass may change by more than 1e-9 in a cycle.
+    max_cycles : int, optional
+        Cycles after which to give up.
+
+    Returns
+    -------
+    log_mass : ndarray, shape (m,)
+        −inf in transient states.
+    residual : float
+        Reached.
+    n_cycles : int
+        Done.
+
+    Raises
+    ------
+    NotApplicable
+        If the chain has several closed classes, if the cycles do not converge (the message has the residual), or if
+        parts of it exchange less than 1e-185 of the mass in a mean holding time.
+    ArgumentError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    A cycle of three states, with rates 1, 2 and 4: masses as 1/1, 1/2, 1/4.
+
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> rates = sparse.csr_array(np.array([[0, 1.0, 0], [0, 0, 2.0], [4.0, 0, 0]]))
+    >>> log_mass, residual, n_cycles = stationary_by_aggregation(rates, (3,))
+    >>> np.exp(log_mass).round(12).tolist()
+    [0.571428571429, 0.285714285714, 0.142857142857]
+    """
+    rates, shape, cells = _checked_chain(rates, shape, cells)
+    mass = None if start is None else _checked_vector("start", start, cells.size, low=0)
+    control = _check.positive("tolerance", tolerance), _check.count("max_cycles", max_cycles)
+    recurrent = _closed_class(rates)
+    if mass is not None and not mass[recurrent].sum() > 0:
+        raise ArgumentError("start must be positive in some state that is not transient")
+    log_mass = np.full(cells.size, -np.inf)
+    log_mass[recurrent], residual, n_cycles = _log_stationary(
+        _among(rates, recurrent), shape, cells[recurrent], None if mass is None else mass[recurrent], control
+    )
+    return log_mass, residual, n_cycles
+
+
+def solve_by_aggregation(
+    rates: sparse.csr_array,
+    killing: ArrayLike,
+    rhs: ArrayLike,
+    shape: tuple[int, ...],
+    *,
+    cells: ArrayLike | None = None,
+    tolerance: float = 1e-12,
+    max_cycles: int = 200,
+) -> tuple[np.ndarray, float, int]:
+    """Solution x of (D − R) x = b for a Markov chain with killing, by multilevel aggregation.
+
+    D holds the sums of the rates out of each cell and of its killing κ. With b = 1, x is the mean time until the chain
+    is killed; with b the rates into a set, the probability of ending there.
+
+    No difference is ever taken for b ≥ 0, so times of 1e21 are right: with w the stationary masses of the chain that
+    starts anew where it is killed, w x is, up to a factor, the stationary mass of that chain run backwards and started
+    anew at the rates w b. (Where b has both signs, its two parts are solved for.)
+
+    Parameters
+    ----------
+    rates : scipy.sparse.csr_array, shape (m, m)
+        Rates i → j ≥ 0; the diagonal does not matter.
+    killing : array_like, shape (m,)
+        Rates κ ≥ 0 at which the chain is killed.
+    rhs : array_like, shape (m,)
+        The right-hand side b.
+    shape : tuple of int
+        Of the grid, 1 to 3 axes; its cells are numbered in C order.
+    cells : array_like of int, shape (m,), optional
+        Numbers of the cells of the grid that are states, increasing; all of them by default.
+    tolerance, max_cycles : float, int, optional
+        Of each of the two or three stationary masses, see :func:`stationary_by_aggregation`.
+
+    Returns
+    -------
+    x : ndarray, shape (m,)
+        To about 1e-8 of each entry if b ≥ 0.
+    residual : float
+        Σ|(D − R) x − b| / Σ(D |x|).
+    n_cycles : int
+        Cycles done, in total.
+
+    Raises
+    ------
+    NotApplicable
+        If some states never reach one with killing, or the cycles do not converge.
+    ArgumentError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    A walk on three cells with rates 1, killed at rate 1 in the last.
+
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> rates = sparse.csr_array(np.array([[0, 1.0, 0], [1.0, 0, 1.0], [0, 1.0, 0]]))
+    >>> time, residual, n_cycles = solve_by_aggregation(rates, killing=[0, 0, 1.0], rhs=np.ones(3), shape=(3,))
+    >>> time.round(9).tolist()
+    [6.0, 5.0, 3.0]
+    """
+    rates, shape, cells = _checked_chain(rates, shape, cells)
+    killing = _checked_vector("killing", killing, cells.size, low=0)
+    rhs = _checked_vector("rhs", rhs, cells.size, low=-np.inf)
+    control = _check.positive("tolerance", tolerance), _check.count("max_cycles", max_cycles)
+    leaving = rates.sum(axis=1) + killing
+    renewed = _with_hub(rates, killing, np.full(cells.size, np.median(leaving)))
+    n_classes, labels = connected_components(renewed, connection="strong")
+    if n_classes > 1:
+        raise NotApplicable(
+            f"the system is singular: from {np.count_nonzero(labels != labels[-1])} of {cells.size} states, none with "
+            "killing is ever reached"
+        )
+    log_w, _, n_cycles = _log_stationary(renewed, shape, cells, None, control)
+    x = np.zeros(cells.size)
+    for sign in (1, -1):
+        part = np.maximum(sign * rhs, 0)
+        if part.any():
+            solution, cycles = _solve_backwards(renewed, log_w, part, shape, cells, control)
+            x += sign * solution
+            n_cycles += cycles
+    residual = np.abs(leaving * x - rates @ x - rhs).sum() / (leaving @ np.abs(x) or 1)
+    return x, float(residual), n_cycles
+
+
+def _solve_backwards(renewed, log_w, rhs, shape, cells, control):
+    """x = A⁻¹ b for b ≥ 0, from the time reversal of the chain that starts anew."""
+    forward = renewed.tocoo()
+    rows, columns = forward.coords
+    ratios = forward.data * np.exp(log_w[rows] - log_w[columns])
+    if not np.isfinite(ratios).all():
+        raise NotApplicable("the solution ranges over more than 1e300; use elimination")
+    backward = sparse.coo_array((ratios, (columns, rows)), shape=forward.shape).tocsr()
+    sink = backward[:-1, [-1]].toarray()[:, 0]
+    with np.errstate(divide="ignore"):
+        log_source = log_w[:-1] + np.log(rhs)
+    scale = log_source.max() - np.log(np.median(sink))
+    chain = _with_hub(backward[:-1, :-1], sink, np.exp(log_source - scale))
+    reached = _closed_class(chain)
+    log_y, _, n_cycles = _log_stationary(_among(chain, reached), shape, cells[reached[:-1]], None, control)
+    x = np.zeros(cells.size)
+    with np.errstate(over="ignore"):
+        x[reached[:-1]] = np.exp(log_y[:-1] - log_y[-1] - log_w[reached[:-1]] + scale)
+    if not np.isfinite(x).all():
+        raise NotApplicable("the solution is larger than 1e308; choose a larger unit of time")
+    return x, n_cycles
+
+
+def _log_stationary(rates, shape, cells, mass, control):
+    """Log-masses, residual and cycles of an irreducible chain. A state more than cells, the last, is not on the grid.
+
+    Found for q_i = p_i D_i, the masses of the chain of jumps, whose rates R_ij / D_i are at most 1 in any unit of time.
+    Where they are too small to influence the others, they are found afterwards, from those around them.
+    """
+    m = rates.shape[0]
+    if m == 1:
+        return np.zeros(1), 0.0, 0
+    leaving = rates.sum(axis=1)
+    jumps = sparse.csr_array((rates.data / np.repeat(leaving, np.diff(rates.indptr)), rates.indices, rates.indptr))
+    jumps.data[jumps.data < _NO_JUMP] = 0
+    jumps.eliminate_zeros()
+    log_mass, found, residual, n_cycles = _log_body(
+        jumps, shape, cells, None if mass is None else mass * leaving, control
+    )
+    while not found.all():
+        rest = np.flatnonzero(~found)
+        chain, log_unit = _tail_chain(rates, jumps, log_mass - np.log(leaving), found, rest)
+        reached = _closed_class(chain)
+        if reached[-1] < rest.size:
+            raise NotApplicable(_UNDERFLOW)
+        inner = rest[reached[:-1]]
+        log_inner, found_inner, _, cycles = _log_body(_among(chain, reached), shape, cells[inner], None, control)
+        if not found_inner[-1] or not found_inner[:-1].any():
+            raise NotApplicable(_UNDERFLOW)
+        log_mass[inner] = log_inner[:-1] - log_inner[-1] - log_unit
+        found[inner] = found_inner[:-1]
+        n_cycles += cycles
+    log_mass -= np.log(leaving)
+    return log_mass - np.logaddexp.reduce(log_mass), residual, n_cycles
+
+
+def _log_body(jumps, shape, cells, mass, control):
+    """Log-masses, which of them are found, residual and cycles; the others are too small to influence these."""
+    if jumps.shape[0] == 1:
+        return np.zeros(1), np.ones(1, dtype=bool), 0.0, 0
+    mass = np.full(jumps.shape[0], 1 / jumps.shape[0]) if mass is None else mass / mass.sum()
+    mass, found, residual, n_cycles = _iterate(jumps, shape, cells, mass, *control)
+    if found[cells.size :].all():
+        return np.log(mass), found, residual, n_cycles
+    raise NotApplicable(_UNDERFLOW)
+
+
+def _tail_chain(rates, jumps, log_p, found, rest):
+    """The chain of the states ``rest`` and, as one more, all that are found; the logarithm of its unit of mass.
+
+    The flux into ``rest`` is computed in logarithms.
+    """
+    body = np.flatnonzero(found)
+    inflow = rates[body][:, rest].tocoo()
+    if not inflow.nnz:
+        raise NotApplicable(_UNDERFLOW)
+    rows, columns = inflow.coords
+    log_flux = log_p[body[rows]] + np.log(inflow.data)
+    log_unit = -log_flux.max()
+    source = np.bincount(columns, np.exp(log_flux + log_unit), rest.size)
+    source[source < _NO_JUMP] = 0
+    chain = _with_hub(_among(jumps, rest), jumps[rest][:, body].sum(axis=1), source)
+    chain.eliminate_zeros()
+    return chain, log_unit
+
+
+def _core(jumps, mass, least):
+    """The states tied together by fluxes to which masses below ``least`` add nothing; None if others weigh as much."""
+    flux = jumps.copy()
+    flux.data *= np.repeat(mass, np.diff(jumps.indptr))
+    flux.data[flux.data < _MARGIN * least] = 0
+    flux.eliminate_zeros()
+    _, labels = connected_components(flux, connection="strong")
+    core = labels == labels[np.argmax(mass)]
+    return core if (mass[~core] < 1e3 * _MARGIN * least).all() else None
+
+
+def _iterate(rates, shape, cells, mass, tolerance, max_cycles):
+    """Cycles until the residual and the changes of the log-masses are small; also returns whose masses are found."""
+    from dynsim._kernels import aggregation as kernels
+
+    finest = _finest_level(rates, shape, cells)
+    levels = _blocks(finest, shape, cells)
+    in_blocks, last_choice, paired_at, small_tried = True, 0, -1, False
+    history: list[tuple[np.ndarray, np.ndarray]] = []
+    changes: list[float] = []
+    np.maximum(mass, kernels.FLOOR, out=mass)
+    before = np.log(mass)
+    for n in range(1, max_cycles + 1):
+        _cycle(kernels, levels, 0, mass)
+        _scale(kernels, mass, 1.0)
+        after = np.log(mass)
+        step = after - before
+        change, wide = np.abs(step[mass > _SMALL]).max(), np.abs(step[mass > _TINY]).max()
+        changes.append(max(change, _LENIENCE * wide))
+        residual = kernels.residual(*finest.chain, mass)
+        settled = changes[-1] <= _SETTLED
+        if residual <= tolerance and change <= _SETTLED and (settled or not small_tried):
+            core = _core(rates, mass, _TINY if settled else _SMALL)
+            small_tried = small_tried or core is None
+            if core is not None and paired_at == n - 1:
+                return mass, core, residual, n
+            if core is None and settled:
+                raise NotApplicable(
+                    f"parts of the chain exchange less than {_MARGIN * _TINY:g} of the mass; use elimination"
+                )
+            if core is not None:
+                levels, in_blocks, paired_at, last_choice = _pairs(finest, shape, cells, mass), False, n, n
+                history.clear()
+                before = after
+                continue
+        if n - last_choice >= _PATIENCE and changes[-1] > _PROGRESS * changes[-_PATIENCE]:
+            if min(changes[-3 * _PATIENCE :]) > 0.5 * min(changes[: -3 * _PATIENCE], default=np.inf):
+                break
+            in_blocks, last_choice = not in_blocks, n
+            levels = _blocks(finest, shape, cells) if in_blocks else _pairs(finest, shape, cells, mass)
+            history.clear()
+        if wide > _NEARLY_LINEAR or (n > 1 and changes[-1] > 2 * changes[-2]):
+            history.clear()
+        before = _extrapolated(history, after, step, mass**_DAMPING)
+        mass = np.exp(before - before.max())
+        _scale(kernels, mass, 1.0)
+        before = np.log(mass)
+    raise NotApplicable(
+        f"aggregation does not converge: after {n} cycles the residual is {residual:.1e} (tolerance {tolerance:g}) and "
+        f"log-masses still change by {changes[-1]:.1e}; use elimination"
+    )
+
+
+def _extrapolated(history, after, step, weight):
+    """Anderson's combination of the last cycles: the one whose step, in the weighted norm, would be least."""
+    history.append((after, step))
+    del history[: -_HISTORY - 1]
+    if len(history) == 1:
+        return after
+    differences = np.stack([s - step for _, s in history[:-1]])
+    weighted = differences * weight
+    shares = np.linalg.lstsq(weighted @ differences.T, -weighted @ step, rcond=1e-14)[0]
+    move = sum(share * (a - after) for share, (a, _) in zip(shares, history[:-1], strict=True))
+    return after + move * min(1.0, 3 * max(_NEARLY_LINEAR, np.abs(step).max()) / (np.abs(move).max() or 1.0))
+
+
+def _cycle(kernels, levels, depth, mass):
+    """One cycle on the level ``depth`` and those below; changes ``mass`` in place."""
+    level = levels[depth]
+    if depth == len(levels) - 1:
+        place = np.empty(mass.size, np.int32)
+        place[np.argsort(-mass)] = np.arange(mass.size)
+        kernels.eliminate(*level.chain[:3], place, np.empty((mass.size, mass.size)), mass)
+        return
+    for _ in range(_SWEEPS):
+        kernels.sweep(next(level.orders), *level.chain, mass)
+    coarse = levels[depth + 1]
+    _, source, rate, leaving = coarse.chain
+    before, once, twice = coarse.masses
+    kernels.aggregate(*level.chain[1:3], mass, *coarse.within, before, rate, source, leaving)
+    total = before.sum()
+    once[:] = before
+    _cycle(kernels, levels, depth + 1, once)
+    _scale(kernels, once, total)
+    twice[:] = once
+    if depth + 2 < len(levels):
+        _cycle(kernels, levels, depth + 1, twice)
+        _scale(kernels, twice, total)
+        kernels.extrapolate(before, once, twice, _MOST_STRETCH, coarse.steps)
+        _scale(kernels, twice, total)
+    kernels.disaggregate(coarse.within[0], before, twice, mass)
+    for _ in range(_SWEEPS):
+        kernels.sweep(next(level.orders), *level.chain, mass)
+
+
+def _scale(kernels, mass, total):
+    mass *= total / mass.sum()
+    np.maximum(mass, kernels.FLOOR, out=mass)
+
+
+@dataclass(eq=False)
+class _Level:
+    """A chain of aggregates, its rates in the order of their targets."""
+
+    chain: tuple  # first, source, rate, leaving, as the kernels want them
+    orders: cycle  # of the sweeps, one after the other
+    within: tuple = ()  # group (of each state of the finer level), place (of each of its rates)
+    masses: np.ndarray = field(init=False)
+    steps: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        m = self.chain[3].size
+        self.masses, self.steps = np.empty((3, m)), np.empty((2, m))
+
+
+def _finest_level(rates, shape, cells):
+    incoming = rates.T.tocsr()
+    source = incoming.indices.astype(np.int32)
+    leaving = np.bincount(source, incoming.data, rates.shape[0])
+    orders = _grid_orders(shape, cells, rates.shape[0])
+    return _Level((incoming.indptr.astype(np.int32), source, incoming.data, leaving), orders)
+
+
+def _grid_orders(shape, cells, m):
+    """Orders of the states along each of the 2^dim diagonals of the grid, opposite ones in turn; others come last."""
+    number = np.full(np.prod(shape), -1, dtype=np.int32)
+    number[cells] = np.arange(cells.size)
+    others = np.arange(cells.size, m, dtype=np.int32)
+    number = number.reshape(shape)
+    orders = []
+    for flips in product((False, True), repeat=len(shape) - 1):
+        axes = [axis + 1 for axis, flip in enumerate(flips) if flip]
+        order = np.flip(number, axes).ravel()
+        order = order[order >= 0]
+        orders += [np.concatenate([order, others]), np.concatenate([order[::-1], others])]
+    return cycle(orders)
+
+
+def _point_orders(points, m):
+    """The same for states at points (n, dim)."""
+    others = np.arange(points.shape[0], m, dtype=np.int32)
+    orders = []
+    for signs in product((1, -1), repeat=points.shape[1] - 1):
+        order = np.lexsort((points * np.array([1, *signs])).T[::-1]).astype(np.int32)
+        orders += [np.concatenate([order, others]), np.concatenate([order[::-1], others])]
+    return cycle(orders)
+
+
+def _blocks(finest, shape, cells):
+    """Levels of blocks of 2^dim cells; a state that is not on the grid stays alone."""
+    levels = [finest]
+    while cells.size > _COARSEST:
+        coarse_shape = tuple((n + 1) // 2 for n in shape)
+        corner = [index // 2 for index in np.unravel_index(cells, shape)]
+        cells, group = np.unique(np.ravel_multi_index(corner, coarse_shape), return_inverse=True)
+        shape = coarse_shape
+        others = range(cells.size, cells.size + levels[-1].chain[3].size - group.size)
+        group = np.concatenate([group, others]).astype(np.int32)
+        m = cells.size + len(others)
+        levels.append(_aggregated(levels[-1], group, m, _grid_orders(shape, cells, m)))
+    return levels
+
+
+def _pairs(finest, shape, cells, mass):
+    """Levels of pairs of pairs of states that exchange much, as far as there are any."""
+    from dynsim._kernels import aggregation as kernels
+
+    levels = [finest]
+    first, source, rate, _ = finest.chain
+    flux = sparse.csr_array((rate * mass[source], source, first))
+    flux = (flux + flux.T)[: cells.size, : cells.size]
+    first, neighbor, flux = flux.indptr.astype(np.int32), flux.indices.astype(np.int32), flux.data
+    points = np.stack(np.unravel_index(cells, shape), axis=1).astype(float)
+    while points.shape[0] > _COARSEST:
+        group = np.arange(points.shape[0], dtype=np.int32)
+        n = group.size
+        for _ in range(2):
+            pair = np.empty(n, np.int32)
+            n = kernels.match(first, neighbor, flux, _WEAKEST, np.empty(pair.size), pair)
+            first, neighbor, place = _joined(first, neighbor, pair, n)
+            flux = np.bincount(place[place >= 0], flux[place >= 0], neighbor.size)
+            group = pair[group]
+        if n > 0.9 * points.shape[0]:
+            break
+        sizes = np.bincount(group)
+        points = np.stack([np.bincount(group, x) / sizes for x in points.T], axis=1)
+        others = range(n, n + levels[-1].chain[3].size - group.size)
+        group = np.concatenate([group, others]).astype(np.int32)
+        m = n + len(others)
+        levels.append(_aggregated(levels[-1], group, m, _point_orders(points, m)))
+    return levels
+
+
+def _aggregated(level, group, m, orders):
+    """The level above another; its rates are filled in by each cycle."""
+    first, source, place = _joined(*level.chain[:2], group, m)
+    return _Level((first, source, np.empty(source.size), np.empty(m)), orders, (group, place))
+
+
+def _joined(first, source, group, m):
+    """Pattern of the chain of groups, and where each rate goes in it."""
+    from dynsim._kernels import aggregation as kernels
+
+    members = np.argsort(group, kind="stable").astype(np.int32)
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=m))]).astype(np.int32)
+    coarse_first, coarse_source, place = np.empty(m + 1, np.int32), np.empty_like(source), np.empty_like(source)
+    n = kernels.join(first, source, group, members, bounds, coarse_first, coarse_source, place)
+    return coarse_first, coarse_source[:n].copy(), place
+
+
+def _with_hub(rates, into, out):
+    """The chain with one more state, the last: rates ``into`` it and ``out`` of it, (m,) each."""
+    chain = sparse.block_array([[rates, sparse.csr_array(into[:, None])], [sparse.csr_array(out[None, :]), None]])
+    return chain.tocsr()
+
+
+def _among(rates, states):
+    return rates if states.size == rates.shape[0] else rates[states][:, states]
+
+
+def _closed_class(rates):
+    """The states of the only class that is never left."""
+    n, labels = connected_components(rates, connection="strong")
+    if n == 1:
+        return np.arange(rates.shape[0])
+    is_closed = np.ones(n, dtype=bool)
+    rows = np.repeat(labels, np.diff(rates.indptr))
+    is_closed[rows[rows != labels[rates.indices]]] = False
+    closed = np.flatnonzero(is_closed)
+    if closed.size > 1:
+        sizes = np.sort(np.bincount(labels)[closed])[::-1]
+        raise NotApplicable(
+            f"the stationary masses are not unique: the chain has {closed.size} classes that it never leaves, of "
+            f"{', '.join(map(str, sizes[:4]))}{', …' if closed.size > 4 else ''} states"
+        )
+    return np.flatnonzero(labels == closed[0])
+
+
+def _checked_chain(rates, shape, cells):
+    """Rates without diagonal and zeros, the shape of the grid and the numbers of the cells."""
+    if not sparse.issparse(rates) or rates.ndim != 2 or rates.shape[0] != rates.shape[1] or not rates.shape[0]:
+        raise ArgumentError("rates must be a sparse (m, m) array, such as scipy.sparse.csr_array")
+    rates = sparse.csr_array(rates, dtype=np.float64)
+    rates = sparse.csr_array(rates - sparse.diags_array(rates.diagonal()))
+    rates.sum_duplicates()
+    rates.eliminate_zeros()
+    if not (np.isfinite(rates.data).all() and (rates.data >= 0).all()):
+        raise ArgumentError("rates must be finite and nonnegative off the diagonal")
+    shape = tuple(_check.count("shape", n) for n in np.atleast_1d(np.asarray(shape, dtype=object)))
+    if len(shape) > 3:
+        raise ArgumentError(f"shape must have 1 to 3 axes, got {shape}")
+    n_cells, m = int(np.prod(shape)), rates.shape[0]
+    cells = np.arange(n_cells) if cells is None else np.asarray(cells)
+    if cells.ndim != 1 or cells.dtype.kind not in "iu" or cells.size != m:
+        raise ArgumentError(f"rates are for {m} states, but shape {shape} has {n_cells} cells, of which {cells.size}")
+    if cells[0] < 0 or cells[-1] >= n_cells or not (np.diff(cells) > 0).all():
+        raise ArgumentError(f"cells must be increasing numbers from 0 to {n_cells - 1}")
+    return rates, shape, cells
+
+
+def _checked_vector(name, value, m, *, low):
+    value = _check.array(name, value, ndim=1)
+    if value.shape != (m,) or not (value >= low).all():
+        raise ArgumentError(f"{name} must be {m} {'nonnegative ' if low == 0 else ''}numbers, one for each state")
+    return value
