@@ -15,6 +15,7 @@ __all__ = [
     "CClip",
     "Clipped",
     "Density",
+    "DensityComparison",
     "FokkerPlanck",
     "GClip",
     "GridFunction",
@@ -37,6 +38,7 @@ __all__ = [
     "Trajectories",
     "TransferOperator",
     "check_gradient",
+    "compare_densities",
     "convergence_speed",
     "errors",
     "integrate",
@@ -65,6 +67,7 @@ __all__ = [
 if TYPE_CHECKING:
     from dynsim import errors, methods, noise, observers, problems, sampling, schedules, sdes, theory
     from dynsim.chain import iterate
+    from dynsim.compare import DensityComparison, compare_densities
     from dynsim.landscape import StationaryPoints, minima
     from dynsim.methods import (
         INGD,
@@ -112,6 +115,7 @@ _HOME = {
     **dict.fromkeys(_METHODS, "methods"),
     "SDE": "sde",
     "Density": "results",
+    "DensityComparison": "compare",
     "FokkerPlanck": "stationary",
     "GridFunction": "results",
     "LargeDeviations": "stationary",
@@ -126,6 +130,7 @@ _HOME = {
     "Trajectories": "results",
     "TransferOperator": "stationary",
     "check_gradient": "problems",
+    "compare_densities": "compare",
     "convergence_speed": "theory",
     "integrate": "sde",
     "invariant_measure": "stationary",

@@ -103,7 +103,6 @@ OTHERS = {name: method for name, method in METHODS.items() if type(method) is no
 def test_what_is_known_of_sgd_alone_refuses_the_others_by_name(valleys, name):
     method = OTHERS[name]
     for verb, call in (
-        ("sde_limit", lambda: ds.sde_limit(valleys, method)),
         ("markov_chain", lambda: ds.markov_chain(valleys, method, x0=0.25)),
         ("step_size_range", lambda: ds.step_size_range(valleys, method, at=[0.2])),
     ):
@@ -122,7 +121,6 @@ def test_what_is_known_of_sgd_alone_refuses_the_others_by_name(valleys, name):
 )
 def test_what_is_known_of_plain_sgd_alone_says_what_is_not_plain(valleys, method, message):
     for call in (
-        lambda: ds.sde_limit(valleys, method),
         lambda: ds.markov_chain(valleys, method, x0=0.25),
         lambda: ds.step_size_range(valleys, method, at=[0.2]),
     ):

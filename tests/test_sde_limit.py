@@ -486,11 +486,11 @@ def flow_end(sde, start):
     return x[0]
 
 
-@pytest.mark.parametrize(("name", "h"), [("RMSProp", 0.5), ("Adam", 0.5)])
-def test_where_noise_dominates_rmsprop_and_adam_have_the_mean_square_of_their_limit(name, h):
+@pytest.mark.parametrize("name", ["RMSProp", "Adam"])
+def test_where_noise_dominates_rmsprop_and_adam_have_the_mean_square_of_their_limit(name):
     """Malladi et al.'s regime: noise of size 1/η, 1 − α and 1 − β ~ η², η² k = 1. The gap falls as η²."""
     gaps, errors = [], []
-    for eta in (h, h / 2):
+    for eta in (0.25, 0.125):
         n, scale = round(1 / eta**2), 1 / eta
         start = {"RMSProp": [1.0, 2 * scale**2], "Adam": [1.0, 0.0, 0.0]}[name]
         noise, decay = ds.noise.Gaussian(scale), 1 - eta**2
@@ -499,12 +499,17 @@ def test_where_noise_dominates_rmsprop_and_adam_have_the_mean_square_of_their_li
         else:
             method = ds.Adam(eta, beta1=1 - 2 * eta**2, beta2=decay, noise=noise, batch_size="full")
         sde = ds.sde_limit(ds.problems.quadratic([1.0]), method)
-        chain = adaptive_chain(name, eta, n, scale, start, 400_000)
-        dt = n * eta / 64
-        paths = ds.integrate(sde, start, n * eta, dt=dt, n_paths=200_000, rng=1, save_every=None, scheme="platen").x[:, -1, 0]
-        gaps.append(abs((chain**2).mean() - (paths**2).mean()))
-        errors.append(np.sqrt((chain**2).var() / chain.size + (paths**2).var() / paths.size))
-    print(name, gaps, errors, (paths**2).mean())
+        chain = adaptive_chain(name, eta, n, scale, start, 200_000)
+        run = ds.integrate(
+            sde, start, n * eta, dt=n * eta / 32, n_paths=200_000, rng=1, save_every=None, scheme="platen"
+        )
+        theta = run.x[:, -1, 0]
+        gaps.append(abs((chain**2).mean() - (theta**2).mean()))
+        errors.append(np.sqrt((chain**2).var() / chain.size + (theta**2).var() / theta.size))
+        half = theta.mean() ** 2 + 0.5 * theta.var()
+        assert abs((chain**2).mean() - half) > 10 * errors[-1]  # with half the noise it is another one
+    assert gaps[1] < 0.5 * gaps[0] + 5 * errors[1]
+    assert gaps[1] < 0.01 + 5 * errors[1]
 
 
 def adaptive_chain(name, eta, n_steps, scale, start, n_paths):
@@ -521,3 +526,76 @@ def adaptive_chain(name, eta, n_steps, scale, start, n_paths):
             m = beta1 * m + (1 - beta1) * g
             theta = theta - eta * m / (1 - beta1**k) / np.sqrt(v / (1 - beta2**k))
     return theta
+
+
+VALLEYS = ds.problems.two_valleys()
+SMOOTH = model()
+
+
+@pytest.mark.parametrize(
+    ("problem", "method", "order", "error", "message"),
+    [
+        (SMOOTH, ds.SGD(0.1), 3, ArgumentError, "order must be 1 or 2, got 3"),
+        (SMOOTH, ds.SGD(0.1), True, ArgumentError, "order must be 1 or 2, got True"),
+        (SMOOTH, ds.SGD(0.1), "2", ArgumentError, "order must be 1 or 2, got '2'"),
+        (SMOOTH, ds.HeavyBall(0.1), 2, NotApplicable, "the limit of HeavyBall is known to order=1 only"),
+        (SMOOTH, ds.Adam(0.1), 2, NotApplicable, "the limit of Adam is known to order=1 only"),
+        (SMOOTH, ds.GClip(0.1, threshold=1.0), 2, NotApplicable, "the limit of GClip is known to order=1 only"),
+        (VALLEYS, ds.SGD(0.1), 2, NotApplicable, "order=2 is for smooth losses, and the gradient of two_valleys.* jumps"),
+        (SMOOTH, ds.SGD(ds.schedules.Geometric(0.1, 0.9)), 1, NotApplicable, "needs a constant step size, got Geometric"),
+        (
+            SMOOTH,
+            ds.Nesterov(0.1, momentum=lambda k: (k + 1) / (k + 4)),
+            1,
+            NotApplicable,
+            "Nesterov needs a constant momentum",
+        ),
+        (SMOOTH, ds.GClip(0.1, threshold=lambda k: k + 1.0), 1, NotApplicable, "GClip needs a constant threshold"),
+        (SMOOTH, ds.SGD(0.1, sampling.Reshuffled()), 1, NotApplicable, "not depend on the draws before, got Reshuffled"),
+        (SMOOTH, ds.Adam(0.1, sampling.Stale(3)), 1, NotApplicable, r"got Stale\(refresh=3.* for Adam"),
+        (SMOOTH, ds.SGD(0.1, sampling.Presample(3, threshold=0)), 1, NotApplicable, "draws before, got Presample"),
+        (
+            SMOOTH,
+            ds.HeavyBall(0.1, noise=ds.noise.StudentT(df=2.0)),
+            1,
+            NotApplicable,
+            "no limit .* HeavyBall with noise StudentT.*: its variance is infinite",
+        ),
+        (SMOOTH, ds.SGD(0.1, noise=ds.noise.Gaussian((1.0, 1.0, 1.0))), 1, ArgumentError, "scale has 3 numbers"),
+        (SMOOTH, ds.SGD(0.1, sampling.WithoutReplacement(), batch_size=6), 1, ArgumentError, "batch_size must be at most"),
+        (SMOOTH, ds.Clipped(0.1, gamma=1.0, batch_size=2), 1, NotApplicable, "the limit of Clipped is a sum over"),
+        (SMOOTH, ds.Normalized(0.1, noise=ds.noise.Gaussian()), 1, NotApplicable, "the limit of Normalized is a sum over"),
+        (SMOOTH, ds.CClip(0.1, sampling.GroupNorm([0] * 5), threshold=1.0), 1, NotApplicable, "the limit of CClip .* is a sum"),
+        (SMOOTH, ds.ACClip(0.1), 1, NotApplicable, "sde_limit is for SGD .*, got ACClip"),
+        (SMOOTH, ds.ProjectedGClip(0.1, threshold=1.0, radius=1.0), 1, NotApplicable, "is for SGD .*, got ProjectedGClip"),
+    ],
+)
+def test_what_has_no_limit_is_refused_by_name(problem, method, order, error, message):
+    with pytest.raises(error, match=message):
+        ds.sde_limit(problem, method, order=order)
+
+
+def test_a_term_that_is_never_drawn_though_it_has_a_gradient_gives_no_number():
+    never = sampling.Custom(lambda theta, n: 0.0 if n == 1 else 1.0)
+    assert np.isnan(ds.sde_limit(SMOOTH, ds.SGD(0.1, never)).covariance(0.0, THETA)).all()
+
+
+def test_limits_of_different_methods_are_told_apart_by_their_fingerprints():
+    methods = [ds.SGD(0.1), ds.RR(0.1), ds.SGD(0.2), ds.SGD(0.1, batch_size=2), ds.HeavyBall(0.1), ds.Nesterov(0.1)]
+    own = [ds.SGD(0.1, sampling.Custom(f)) for f in (lambda theta, n: 1.0, lambda theta, n: 2.0 + n)]
+    prints = {ds.sde_limit(SMOOTH, m).fingerprint() for m in methods + own}
+    assert len(prints) == len(methods + own)
+    assert ds.sde_limit(SMOOTH, ds.SGD(0.1)).fingerprint() in prints
+
+
+def test_paths_of_a_limit_with_a_column_for_each_term_have_its_mean_and_covariance():
+    problem, theta, eta, n = model(2), np.array([0.5, -1.0]), 0.05, 40_000
+    sde = ds.sde_limit(problem, ds.HeavyBall(eta, sampling.GradientNorm(), momentum=0.8))
+    paths = ds.integrate(sde, [*theta, 0.0, 0.0], eta, dt=eta, n_paths=n, rng=1).x[:, -1, 2:]
+    expected = sampling.GradientNorm().covariance(problem, theta)
+    centered = paths - problem.gradient(theta)  # one step from v = 0
+    assert (np.abs(centered.mean(axis=0)) < 5 * np.sqrt(np.diag(expected) / n) + 1e-12).all()
+    products = centered[:, :, None] * centered[:, None, :]
+    stderr = products.std(axis=0) / np.sqrt(n)
+    assert (np.abs(products.mean(axis=0) - expected) < 5 * stderr).all()
+    assert not (np.abs(products.mean(axis=0) - 0.5 * expected) < 5 * stderr).all()

@@ -1,6 +1,14 @@
 """The main job: one problem, one step size, several schemes side by side, as numbers and as a picture."""
 
 from dynsim.compare.data import DataComparison, compare_on_data
+from dynsim.compare.densities import DensityComparison, compare_densities
 from dynsim.compare.valleys import ValleyComparison, compare_on_valleys
 
-__all__ = ["DataComparison", "ValleyComparison", "compare_on_data", "compare_on_valleys"]
+__all__ = [
+    "DataComparison",
+    "DensityComparison",
+    "ValleyComparison",
+    "compare_densities",
+    "compare_on_data",
+    "compare_on_valleys",
+]

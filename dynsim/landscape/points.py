@@ -112,9 +112,9 @@ class StationaryPoints:
 
     def to_xarray(self):
         """The points as an ``xarray.Dataset`` over the dimension point (needs the extra ``xarray``)."""
-        from dynsim.results import _xarray
+        from dynsim.results.common import xarray_module
 
-        return _xarray().Dataset(
+        return xarray_module().Dataset(
             {
                 "x": (("point", "coordinate"), self.x),
                 "loss": ("point", self.loss),

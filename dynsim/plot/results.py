@@ -3,7 +3,7 @@
 import numpy as np
 
 from dynsim import _check
-from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.errors import ArgumentError
 from dynsim.plot.common import PALE, axes
 
 
@@ -16,22 +16,6 @@ def plot_trajectories(trajectories, ax=None, *, n_paths=20, coordinate=0, **styl
     ax.plot(trajectories.t, trajectories.x[:n_paths, :, coordinate].T, **style)
     ax.set_xlabel("step" if np.issubdtype(trajectories.t.dtype, np.integer) else "time")
     ax.set_ylabel("θ" if trajectories.dim == 1 else f"θ[{coordinate}]")
-    return ax
-
-
-def plot_density(density, ax=None, **style):
-    """A density as a step curve, masses on states as stems."""
-    ax = axes(ax)
-    if density.x.shape[1] != 1:
-        raise NotApplicable(f"plot draws a density in dim 1, this one has dim {density.x.shape[1]}")
-    if density.edges is None:
-        ax.vlines(density.x[:, 0], 0, density.mass, **{"color": "#0072B2", "linewidth": 0.8, **style})
-        ax.set_ylabel("probability")
-    else:
-        ax.stairs(density.mass / np.diff(density.edges), density.edges, **{"color": "#0072B2", **style})
-        ax.set_ylabel("density")
-    ax.set_xlabel("θ")
-    ax.set_title(density.label, fontsize="medium")
     return ax
 
 

@@ -116,10 +116,10 @@ def _check_method(problem, method, order):
     if type(method) not in _LIMITS:
         known = ", ".join(kind.__name__ for kind in _LIMITS)
         raise NotApplicable(f"sde_limit is for SGD and other methods whose limit is known ({known}), got {method.name}")
-    for value in method.schedules():
+    for name in ("step_size", "momentum", "threshold"):
+        value = getattr(method, name, None)
         if isinstance(value, Schedule):
-            what = "step size" if value is method.step_size else "momentum and threshold"
-            raise NotApplicable(f"sde_limit needs a constant {what}, got {value!r}")
+            raise NotApplicable(f"the limit of {method.name} needs a constant {name.replace('_', ' ')}, got {value!r}")
     if not method.sampling.memoryless:
         raise NotApplicable(
             f"sde_limit needs steps that do not depend on the draws before, got {method.sampling!r} for {method.name}"

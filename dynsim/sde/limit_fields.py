@@ -66,8 +66,8 @@ def noise_variances(problem, method) -> np.ndarray:
     variances = np.broadcast_to(method.noise.variance, problem.dim)
     if not np.isfinite(variances).all():
         raise NotApplicable(
-            f"there is no limit with Brownian noise for {method.noise!r}: its variance is infinite, and sums of it do "
-            "not become normal"
+            f"there is no limit with Brownian noise for {method.name} with noise {method.noise!r}: its variance is "
+            "infinite, so that its sums do not become normal"
         )
     return variances
 

@@ -1,12 +1,10 @@
-"""What a computed chain or law is: which states it can be in forever, whether its law has a density."""
+"""Whether a computed law has a density, and of which dimension it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
@@ -17,58 +15,6 @@ _CONVERGES, _STALLS = 0.75, 0.9  # ratio of distances under halving of the cells
 _SAME = 1e-9  # distance of laws that are the same but for rounding
 _LESS, _MUCH_LESS = 0.05, 0.25  # than the dimension of the space: edges of a density alone may look like 0.2
 _STANDARD_ERRORS = 3.0
-
-
-def closed_classes(transition: sparse.csr_array, leak: ArrayLike | None = None) -> list[np.ndarray]:
-    """Classes of communicating states that a chain never leaves.
-
-    Parameters
-    ----------
-    transition : csr_array, shape (m, m)
-        Probabilities or rates, ≥ 0; only whether they are 0 matters.
-    leak : array_like, shape (m,), optional
-        Probability of leaving all states: a class from which the chain leaks is not closed.
-
-    Returns
-    -------
-    list of ndarray of int
-        Indices of the states of each class, increasing; none where the chain leaks away from everywhere.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from scipy import sparse
-    >>> chain = sparse.csr_array(np.array([[1.0, 0, 0], [0.5, 0, 0.5], [0, 0, 1.0]]))
-    >>> [members.tolist() for members in closed_classes(chain)]
-    [[0], [2]]
-    """
-    rows, columns = transition.nonzero()
-    graph = sparse.csr_array((np.ones(rows.size, dtype=bool), (rows, columns)), shape=transition.shape)
-    n_classes, label = connected_components(graph, directed=True, connection="strong")
-    left = np.zeros(n_classes, dtype=bool)
-    left[label[rows[label[rows] != label[columns]]]] = True
-    if leak is not None:
-        left[label[np.asarray(leak) > 0]] = True
-    order = np.argsort(label, kind="stable")
-    starts = np.searchsorted(label[order], np.arange(n_classes + 1))
-    return [order[starts[c] : starts[c + 1]] for c in np.flatnonzero(~left)]
-
-
-def transient_states(transition: sparse.csr_array, leak: ArrayLike | None = None) -> np.ndarray:
-    """Indices of the states in no closed class, which the chain leaves for good; arguments of :func:`closed_classes`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from scipy import sparse
-    >>> chain = sparse.csr_array(np.array([[1.0, 0, 0], [0.5, 0, 0.5], [0, 0, 1.0]]))
-    >>> transient_states(chain).tolist()
-    [1]
-    """
-    recurrent = np.zeros(transition.shape[0], dtype=bool)
-    for members in closed_classes(transition, leak):
-        recurrent[members] = True
-    return np.flatnonzero(~recurrent)
 
 
 @dataclass(frozen=True)

@@ -42,23 +42,6 @@ def closed_classes(transition: sparse.csr_array, leak: ArrayLike | None = None) 
     return [order[starts[c] : starts[c + 1]] for c in np.flatnonzero(~left)]
 
 
-def transient_states(transition: sparse.csr_array, leak: ArrayLike | None = None) -> np.ndarray:
-    """Indices of the states in no closed class, which the chain leaves for good; arguments of :func:`closed_classes`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from scipy import sparse
-    >>> chain = sparse.csr_array(np.array([[1.0, 0, 0], [0.5, 0, 0.5], [0, 0, 1.0]]))
-    >>> transient_states(chain).tolist()
-    [1]
-    """
-    recurrent = np.zeros(transition.shape[0], dtype=bool)
-    for members in closed_classes(transition, leak):
-        recurrent[members] = True
-    return np.flatnonzero(~recurrent)
-
-
 def reaches(rates, marked) -> np.ndarray:
     """Which states (m,) bool lead to a marked one in any number of jumps, themselves included."""
     m = rates.shape[0]

@@ -114,6 +114,22 @@ def test_wrong_masses_of_wells_are_put_right_though_their_residual_is_below_the_
     assert np.exp(log_mass[left]).sum() == pytest.approx(p[left].sum(), rel=1e-7)
 
 
+@pytest.mark.parametrize(("seed", "shape"), [(1, (26, 29)), (3, (25, 20)), (6, (9, 21))])
+def test_rugged_landscapes_give_the_exact_law_or_are_refused(seed, shape):
+    """Many wells finer than the blocks, whose balance a cycle with blocks leaves where it is, right or wrong."""
+    waves = np.random.default_rng(seed).normal(size=(6, 3)) * [60, 3, 3]
+    rates, log_p = gibbs(
+        shape, lambda x: sum(a * np.cos(k * x[:, 0] + l * x[:, 1]) for a, k, l in waves), circulation=9
+    )
+    assert log_p.min() < -150
+    try:
+        log_mass, _, _ = stationary_by_aggregation(rates, shape)
+    except NotApplicable as refusal:
+        assert "aggregation does not converge" in str(refusal)  # noqa: PT017
+    else:
+        np.testing.assert_allclose(log_mass, log_p, rtol=1e-9, atol=3e-8)
+
+
 def test_masses_do_not_depend_on_the_unit_of_time_nor_on_the_diagonal():
     shape = (30, 30)
     rates, log_p = gibbs(shape, bowl)

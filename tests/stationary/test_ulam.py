@@ -4,7 +4,7 @@ from scipy import linalg
 
 import dynsim as ds
 from dynsim import noise, sampling
-from dynsim.stationary.diagnostics import closed_classes
+from dynsim.stationary.graphs import closed_classes
 from dynsim.stationary.outcomes import outcomes
 from dynsim.stationary.ulam import laws_of_step, matrix_of_step, transfer_matrix
 
