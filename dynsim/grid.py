@@ -10,7 +10,7 @@ from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 
 
-_EVEN = 4  # cells between breaks come in multiples of it
+_EVEN = 2  # cells between breaks come in multiples of it
 
 
 @dataclass(frozen=True, eq=False)

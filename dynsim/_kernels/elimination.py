@@ -196,7 +196,7 @@ def eliminate(rates, transposed, leaving, tree, factors, size):
 def log_stationary(tree, factors, log_p):
     """Logarithms of p with p R = p D: p_P = p_Q W, backwards from the last state, whose log_p is given.
 
-    Sums are taken in units of their largest term, so that masses of 1e-1000 do no harm.
+    Sums are taken in units of their largest term: only what W itself has no number for is lost.
     """
     starts, _, pointers, borders = tree
     inverses, ws, _ = factors
@@ -320,3 +320,20 @@ def solve_left(tree, factors, x):
                     state = first + rest + i if rest + i < own else border[rest + i - own]
                     for c in range(columns):
                         x[state, c] += z[k, c] * v[k, i]
+    x[starts[starts.size - 1] :] = 0.0  # the root
+    for node in range(starts.size - 2, -1, -1):
+        first, own = starts[node], starts[node + 1] - starts[node]
+        border = borders[pointers[node] : pointers[node + 1]]
+        n_panels = (own + PANEL - 1) // PANEL
+        for panel in range(n_panels - 1, -1, -1):
+            done = panel * PANEL
+            p = min(PANEL, own - done)
+            rest = done + p
+            q = own + border.size - rest
+            at_border -= p * q
+            w = ws[at_border : at_border + p * q].reshape(q, p)
+            for i in range(q):
+                state = first + rest + i if rest + i < own else border[rest + i - own]
+                for k in range(p):
+                    for c in range(columns):
+                        x[first + done + k, c] += x[state, c] * w[i, k]

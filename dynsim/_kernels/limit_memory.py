@@ -125,7 +125,9 @@ def rmsprop_diffusion(terms, scheme, add, elementwise):
             for i in range(x.shape[1]):
                 out[j, i] += noise[j, i] * _scale(x[row, i], eps)
 
-    return compiled(diffusion_rmsprop, gradient, scheme, f"{add.__name__}, {_KINDS[elementwise]}", types.void(*DIFFUSION))
+    return compiled(
+        diffusion_rmsprop, gradient, scheme, f"{add.__name__}, {_KINDS[elementwise]}", types.void(*DIFFUSION)
+    )
 
 
 @functools.cache

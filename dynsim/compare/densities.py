@@ -59,14 +59,15 @@ class DensityComparison:
         for (a, b), pair in self.pairs.items():
             for k, (short, name) in enumerate(_ROWS):
                 d = getattr(pair, name)
-                who = (f"{a}, {b}", f"  {pair.where}", "", "")[k]
+                who = [f"{a}, {b}", *(f"  {part}" for part in pair.where.split(", ")), "", "", ""][k]
                 chance = "" if d.floor == 0 else number(d.by_chance)
                 rows.append((who, short, _plain(d.value, 4), _plain(d.error, 2), chance, verdict(d)))
         lines = [
             table(rows),
             "",
             "Grid error: what half as many cells change. By chance: how far runs of this size come from their own law,",
-            "mean + 5 standard deviations. TV and KL are on what is said below the names.",
+            "mean + 5 standard deviations. TV and KL are on what is said below the names; rare: fewer than 10",
+            "independent observations are expected there.",
             *self.notes,
         ]
         return "\n".join(lines)

@@ -64,7 +64,7 @@ class Measure:
 
     @staticmethod
     def residuals(counts) -> np.ndarray:
-        """How far the groups are from the whole, in probability: a bin has standard error √Σ_g r²; nan for one group."""
+        """How far the groups are from the whole, in probability: a bin has standard error √Σ_g r²; nan for one."""
         size, total = counts.sum(axis=1, keepdims=True), counts.sum()
         n = len(counts)
         if n < 2:

@@ -91,7 +91,9 @@ def compare_pair(a: Measure, b: Measure, edges: tuple | None) -> Pair:
     noise = [m.residuals(m.counts(space)) for m in (a, b) if m.is_noisy]
     rare = _rare(logs, noise)
     logs = [_merged(log_mass, rare, np.logaddexp) for log_mass in logs]
-    draws, z = _draws([_merged(residuals, rare, np.add) for residuals in noise])
+    merged = np.concatenate([np.zeros((0, logs[0].size)), *(_merged(residuals, rare, np.add) for residuals in noise)])
+    z = np.random.default_rng(0).normal(size=(_RUNS, len(merged)))
+    draws = z @ merged  # what the difference of the two would be by chance
     coarser = _coarser(a), _coarser(b)
     changed = w1_changed = None
     if None not in coarser:
@@ -108,7 +110,7 @@ def compare_pair(a: Measure, b: Measure, edges: tuple | None) -> Pair:
     distances = [Distance(value, _gap(value, other), *_mean_and_spread(floor)) for value, other, floor in values]
     where, widths = _said(what, space, a, b)
     if rare.any():
-        where += f", {rare.sum()} of them with few observations put together"
+        where += f", {rare.sum()} rare ones as one"
     return Pair(*distances, where=where, widths=widths)
 
 
@@ -119,10 +121,10 @@ def _space(a, b, edges):
         return "bins given", edges
     if "histogram" in kinds:
         histograms = [m.law for m in (a, b) if m.kind == "histogram"]
-        return "bins of the histogram", coarser_edges(histograms[0], histograms[-1])
+        return "bins of the run", coarser_edges(histograms[0], histograms[-1])
     if kinds == {"cells"}:
         same = same_cells(a.law, b.law)
-        return ("cells of both", None) if same else ("cells of the coarser", coarser_edges(a.law, b.law))
+        return ("cells", None) if same else ("of the wider cells", coarser_edges(a.law, b.law))
     if kinds == {"states"}:
         return "states", None
     if kinds == {"states", "samples"}:
@@ -168,13 +170,6 @@ def _merged(values, rare, add):
     if not rare.any():
         return values
     return np.append(values[..., ~rare], add.reduce(values[..., rare], axis=-1, keepdims=True), axis=-1)
-
-
-def _draws(noise):
-    """What the distance's argument a − b would be by chance, (runs, n), and the normal numbers it was made of."""
-    n_groups = sum(len(residuals) for residuals in noise)
-    z = np.random.default_rng(0).normal(size=(_RUNS, n_groups))
-    return (z @ np.concatenate(noise) if noise else np.zeros((_RUNS, 1))), z
 
 
 def _chance_of_wasserstein(a, b, z):

@@ -17,7 +17,9 @@ _LOOKS = (  # colors (Okabe & Ito) and dashes, so that curves differ in print to
 )
 _WIDE_SPAN = 1e4  # ratio of densities from which on the axis is logarithmic
 _DEEPEST = 1e-12  # of the largest density, where a logarithmic axis ends
+_VISIBLE = 1e-3  # of the largest density, on a linear axis
 _DEEPEST_COLOR = 1e-6  # the same for colors
+_NO_ERROR = 1e-12  # rounding
 _FUNCTION_COLORS = "viridis"
 _DENSITY_COLORS = "cividis"
 
@@ -91,7 +93,7 @@ def plot_densities(comparison, ax=None, *, log=None, **style):
     ax = axes(ax)
     if comparison.measures[0].law.dim != 1:
         raise NotApplicable("plot lays densities of one dimension over each other; draw() puts others side by side")
-    highest, lowest = 0.0, np.inf
+    drawn = []
     for k, m in enumerate(comparison.measures):
         law = m.binned()
         edges, widths = law.grid.edges[0], np.diff(law.grid.edges[0])
@@ -103,13 +105,21 @@ def plot_densities(comparison, ax=None, *, log=None, **style):
             stderr = np.sqrt((m.residuals(m.counts(law.grid.edges))[:, :-1] ** 2).sum(axis=0)) / widths
             low = np.maximum(values - 2 * stderr, 0.0)
             ax.stairs(values + 2 * stderr, edges, baseline=low, color=color, alpha=0.25, fill=True, linewidth=0)
-        highest = max(highest, values.max())
-        lowest = min(lowest, values[values > 0].min())
+        drawn.append((values, edges))
+    highest = max(values.max() for values, _ in drawn)
+    lowest = min(values[values > 0].min() for values, _ in drawn)
     if log or (log is None and highest > _WIDE_SPAN * lowest):
+        lowest = max(0.5 * lowest, _DEEPEST * highest)
         ax.set_yscale("log")
-        ax.set_ylim(max(0.5 * lowest, _DEEPEST * highest), 3 * highest)
+        ax.set_ylim(lowest, 3 * highest)
     else:
+        lowest = _VISIBLE * highest
         ax.set_ylim(0, None)
+    ends = [
+        edges[np.flatnonzero(values > lowest)[[0, -1]] + [0, 1]] for values, edges in drawn if values.max() > lowest
+    ]
+    pad = 0.03 * np.ptp(ends)
+    ax.set_xlim(np.min(ends) - pad, np.max(ends) + pad)
     ax.set_xlabel("θ")
     ax.set_ylabel("density")
     ax.legend()
@@ -122,10 +132,10 @@ def draw_densities(comparison, *, log=None):
     dim = comparison.measures[0].law.dim
     if dim > 2:
         raise NotApplicable(f"draw shows one or two dimensions, these densities have {dim}: compare their marginals")
-    beside = min(n, 3)
+    beside = 2 if n in (2, 4) else 3
     down = 1 if dim == 1 else -(-n // beside)
     height, below = (4.6 if dim == 1 else 3.6 * down), 0.6 + 0.28 * (n_rows + 1)
-    fig = Figure(figsize=(9.5 if dim == 1 else 1.2 + 3.8 * max(beside, 2), height + below), layout="constrained")
+    fig = Figure(figsize=(9.5 if dim == 1 else 1.2 + 3.8 * beside, height + below), layout="constrained")
     top, bottom = fig.add_gridspec(2, 1, height_ratios=[height, below])
     if dim == 1:
         plot_densities(comparison, fig.add_subplot(top), log=log)
@@ -170,8 +180,8 @@ def _table(ax, comparison):
             cell.set_text_props(ha="left")
         elif row and _distances(comparison)[row - 1][column - 1].differs:
             cell.set_text_props(weight="bold")
-    note = "Bold: more than grid error and chance. (c): runs of this size come so far from their own law by chance."
-    ax.text(0.02, 0.0, note, transform=ax.transAxes, fontsize=8, va="bottom")
+    note = "bold: more than grid error and chance; in brackets: how far such runs come from their own law by chance"
+    ax.set_title(note, fontsize=8, loc="left")
 
 
 def _distances(comparison):
@@ -185,7 +195,7 @@ def _cell(distance):
     value = f"{distance.value:.3g}"
     if distance.floor > 0:
         return f"{value} ({distance.by_chance:.2g})"
-    return f"{value} ± {distance.error:.1g}" if distance.error > 0 else value
+    return f"{value} ± {distance.error:.1g}" if distance.error > _NO_ERROR else value
 
 
 def _norm(values, log):

@@ -7,15 +7,14 @@ from functools import cache
 import numpy as np
 
 from dynsim import _check
-from dynsim.errors import ArgumentError
+from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.results import Density
 
 _DIRECTIONS = {2: 64, 3: 128}  # over which W1 is averaged; for more dimensions as many as for 3
 _NODES = 2048  # intervals at whose ends the cumulative function of a projection is known
-_ROUNDING = 1e-13  # of the mass: less than this outside all bins is nothing
+_SAME_EDGE = 1e-9  # of the width of a cell
 _SAME_STATE = 1e-9  # relative distance
 _UNSEEN = 1e-18  # share of the mass
-_UNDERFLOW = 700.0  # e^−700 is a normal number
 
 
 def wasserstein(a: Density, b: Density) -> float:
@@ -134,19 +133,48 @@ def coarser_edges(a: Density, b: Density) -> tuple[np.ndarray, ...]:
 
 
 def log_on_bins(density: Density, edges: Sequence) -> np.ndarray:
-    """Logarithms of the masses in bins, in C order, and in their outside; right also where masses underflow."""
+    """Logarithms of the masses in bins, in C order, and outside of them: sums only, so right where tiny."""
     law = _normal(density)
-    mass = law.on_bins(*edges).ravel()
-    outside = 1.0 - mass.sum()
-    with np.errstate(divide="ignore"):
-        result = np.log(np.append(mass, outside if outside > _ROUNDING else 0.0))
-        lost = law.log_mass < -_UNDERFLOW
-        while (lost & (law.log_mass > -np.inf)).any():  # bins that are still empty hold masses that are smaller yet
-            shift = -law.log_mass[lost].max()
-            raised = replace(law, log_mass=np.where(lost, law.log_mass + shift, -np.inf))
-            more = np.log(raised.on_bins(*edges).ravel()) - shift
-            result[:-1] = np.where(result[:-1] < -_UNDERFLOW, np.logaddexp(result[:-1], more), result[:-1])
-            lost = law.log_mass < -_UNDERFLOW - shift
+    edges = [_check.array("edges", e, ndim=1) for e in edges]
+    if len(edges) != law.dim or any(e.size < 2 or not (np.diff(e) > 0).all() for e in edges):
+        raise ArgumentError(
+            f"edges must be {law.dim} increasing sequences, one for each coordinate, at least two in each"
+        )
+    shape = [e.size - 1 for e in edges]
+    if law.grid is None:
+        k = [
+            np.where(x == e[-1], e.size - 1, np.searchsorted(e, x, "right"))
+            for x, e in zip(law.x.T, edges, strict=True)
+        ]
+        block = np.full([n + 2 for n in shape], -np.inf)
+        np.logaddexp.at(block, tuple(k), law.log_mass)
+    elif law.grid.axes is not None:
+        raise NotApplicable(
+            f"{law.label} is on a grid turned by axes, which cannot be put on bins along the coordinates"
+        )
+    else:
+        block = law.log_mass.reshape(law.grid.shape)
+        for j, (e, faces) in enumerate(zip(edges, law.grid.edges, strict=True)):
+            block = np.moveaxis(_rebinned(np.moveaxis(block, j, 0), faces, e), 0, j)
+    inner = tuple(slice(1, n + 1) for n in shape)
+    inside = block[inner].copy().ravel()
+    block[inner] = -np.inf
+    return np.append(inside, np.logaddexp.reduce(block, axis=None))
+
+
+def _rebinned(log_mass, faces, edges):
+    """Logarithms of the masses (n, …) of cells in bins along the first axis, and beyond the first and the last."""
+    width = np.diff(faces)
+    near = np.abs(faces - edges[:, None]).argmin(axis=1)
+    near_width = width[np.minimum(near, width.size - 1)]
+    edges = np.where(np.abs(edges - faces[near]) < _SAME_EDGE * near_width, faces[near], edges)
+    t = np.unique(np.concatenate([faces, np.clip(edges, faces[0], faces[-1])]))
+    middle = 0.5 * (t[1:] + t[:-1])
+    cell = np.searchsorted(faces, middle) - 1
+    pieces = log_mass[cell] + np.log(np.diff(t) / width[cell]).reshape(-1, *[1] * (log_mass.ndim - 1))
+    bins, first = np.unique(np.searchsorted(edges, middle), return_index=True)
+    result = np.full((edges.size + 1, *log_mass.shape[1:]), -np.inf)
+    result[bins] = np.logaddexp.reduceat(pieces, first, axis=0)
     return result
 
 

@@ -8,11 +8,12 @@ from dynsim.errors import NotApplicable
 from dynsim.stationary.elimination import Elimination
 
 _DENSE = 200  # up to so many states all eigenvalues are computed, where slow modes are no slower than this share
+_CANDIDATES, _CANDIDATES_MORE = 2, 6  # eigenvalues near 0 among which the slowest are: fast turns are far from it
 _SHARE = 1e-7  # of the slowest mode's time: what is faster would drown in its rounding, and is found without it
 
 
 def slow_modes(rates, killing, places, log_p, k, discrete):
-    """Decay λ (k,) complex and functions (k, m) of the slowest modes: (D − R) f = λ f, by |λ| or for a chain −|1 − λ|.
+    """Decay λ (k,) complex and functions (k, m) of the slowest modes: (D − R) f = λ f, by Re λ or for a chain −|1 − λ|.
 
     ``log_p`` is the stationary law, None where the process is killed.
     """
@@ -21,8 +22,8 @@ def slow_modes(rates, killing, places, log_p, k, discrete):
     if log_p is not None:
         decay.append(np.zeros(1))
         functions.append(np.ones((1, m)))
-    wanted = k - len(decay)
-    if wanted > 0:
+    wanted = min(_CANDIDATES * k + _CANDIDATES_MORE, m) - len(decay)
+    if k > len(decay):
         found = _of_inverse(rates, killing, places, log_p, wanted)
         decay.append(found[0])
         functions.append(found[1])

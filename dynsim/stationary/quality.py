@@ -13,6 +13,7 @@ _PROPOSED_OUTSIDE = 1e-3  # and that a proposed box may leave outside
 _LARGEST_GAP = 0.25
 _SMALL_GAP = 0.02  # below it the order does not matter
 _LEAST_ORDER = 0.7
+_PEAK_WIDTH = 16  # a peak is the highest of its surroundings, so large a part of the grid to each side
 _PEAK_MOVE = 0.5  # in the logarithm of a peak's mass
 _LEAST_CELLS = 8  # along an axis, for a coarser grid to say anything
 _OUTER_CELLS = {1: 8000, 2: 160, 3: 40}  # at most, along an axis of the larger box
@@ -98,14 +99,19 @@ def _refuse_unresolved(density):
 
 
 def _peak_move(density):
-    """The largest change of the log-mass of a local maximum between two grids, and where."""
+    """The largest change of the log-mass of a peak that both grids have, and where."""
     from scipy.ndimage import maximum_filter
 
     coarse = density.coarser
-    log_density = (coarse.log_mass - np.log(coarse.grid.volumes)).reshape(coarse.grid.shape)
-    modes = ["wrap" if periodic else "nearest" for periodic in coarse.grid.periodic]
-    peaks = ((log_density == maximum_filter(log_density, 3, mode=modes)) & (log_density > -np.inf)).ravel()
+    shape, modes = coarse.grid.shape, ["wrap" if periodic else "nearest" for periodic in coarse.grid.periodic]
     merged = density.grid.merged(density.log_mass)
+    peaks = np.ones(shape, dtype=bool)
+    for log_mass in (coarse.log_mass, merged):
+        log_density = (log_mass - np.log(coarse.grid.volumes)).reshape(shape)
+        around = tuple(1 + 2 * max(1, n // _PEAK_WIDTH) for n in shape)
+        top = (log_density == maximum_filter(log_density, around, mode=modes)) & (log_density > -np.inf)
+        peaks &= maximum_filter(top, 3, mode=modes)
+    peaks = peaks.ravel()
     with np.errstate(invalid="ignore"):
         moved = np.where(peaks, np.abs(merged - coarse.log_mass), 0.0)
     worst = int(np.argmax(moved))
