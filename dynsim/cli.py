@@ -1,17 +1,19 @@
-"""The command line: ``dynsim compare``, ``dynsim problems``."""
+"""The command line: ``dynsim compare``, ``dynsim stationary``, ``dynsim problems``."""
 
 import argparse
+import inspect
 import json
 import math
 import os
 import sys
 from pathlib import Path
 
-from dynsim import __version__
+from dynsim import __version__, _check
 from dynsim.errors import ArgumentError, DynsimError
 
 _USAGE, _INTERRUPTED = 2, 130
 _FORMATS = ("png", "svg", "pdf")
+_SCHEMES = ("sgd", "rr", "balanced")
 _NO_PROBLEMS = {"check_gradient", "data_sets", "load_data"}
 _PROBLEMS = {"two-valleys": "a flat local minimum at -1 and a sharp global one at 1/K, AY §2.1 (--a1, --eps, --K)"}
 
@@ -57,21 +59,54 @@ def _parser():
     data.add_argument("--data", metavar="FILE.csv", help="a CSV file with a line of names, or stars-cyg, stackloss")
     data.add_argument("--target", metavar="COLUMN", help="the column to be explained by the others")
     data.add_argument("--loss", help="of the linear model; dynsim problems lists them (default: welsch)")
-    run = compare.add_argument_group("the run")
-    run.add_argument("--step-size", type=float, metavar="η", help="default: 0.04 for a problem, 0.1 for data")
-    run.add_argument("--n-paths", type=int, default=2000, metavar="N", help="independent paths (default: 2000)")
-    run.add_argument("--n-steps", type=int, default=5000, metavar="N", help="steps of each (default: 5000)")
+    _add_run(compare, "default: 0.04 for a problem, 0.1 for data", n_paths=2000, n_steps=5000)
+    _add_output(compare)
+    valleys = _add_valleys(compare)
+    valleys.add_argument("--x0", type=float, help="start (default: 1.25 times the global minimum)")
+    stationary = commands.add_parser(
+        "stationary",
+        help="where schemes end up: the SDE's density, the chain's measure, a run",
+        description="Where each scheme ends up, by its SDE limit, by its chain and by a run of it: print the masses of the "
+        "minima's basins, write a picture and the numbers.",
+    )
+    stationary.set_defaults(run=_stationary)
+    stationary.add_argument("problem", metavar="PROBLEM", help="a problem of dimension 1 or 2, such as two-valleys, muller-brown")
+    stationary.add_argument(
+        "--scheme", nargs="+", default=["sgd", "rr"], metavar="NAME", help="of sgd, rr, balanced (default: sgd rr)"
+    )
+    _add_run(stationary, "default: 0.04 for two-valleys, else to be given", n_paths=200, n_steps=20_000)
+    grid = stationary.add_argument_group("the grid")
+    grid.add_argument(
+        "--bounds", type=float, nargs="+", metavar="X", help="LOW HIGH of each coordinate (default: the problem's own box)"
+    )
+    grid.add_argument("--n-cells", type=int, metavar="N", help="along each axis (default: 4000 in 1-D, 128 in 2-D)")
+    grid.add_argument("--x0", type=float, nargs="+", metavar="X", help="start of the run (default: the lowest minimum)")
+    _add_output(stationary)
+    _add_valleys(stationary)
+    return parser
+
+
+def _add_run(command, step_size, *, n_paths, n_steps):
+    run = command.add_argument_group("the run")
+    run.add_argument("--step-size", type=float, metavar="η", help=step_size)
+    run.add_argument("--n-paths", type=int, default=n_paths, metavar="N", help=f"independent paths (default: {n_paths})")
+    run.add_argument("--n-steps", type=int, default=n_steps, metavar="N", help=f"steps of each (default: {n_steps})")
     run.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same numbers (default: 0)")
     run.add_argument("--threads", type=int, metavar="N", help="default: all cores; changes no number")
-    out = compare.add_argument_group("output")
+
+
+def _add_output(command):
+    out = command.add_argument_group("output")
     out.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results")
     out.add_argument("--format", choices=_FORMATS, default="png", help="of the picture (default: png)")
-    valleys = compare.add_argument_group("two-valleys")
+
+
+def _add_valleys(command):
+    valleys = command.add_argument_group("two-valleys")
     valleys.add_argument("--a1", type=float, help="weight of the flat group (default: 0.4)")
     valleys.add_argument("--eps", type=float, help="slope outside its own valley (default: 0.1)")
     valleys.add_argument("--K", type=float, help="slope of the sharp group (default: 5)")
-    valleys.add_argument("--x0", type=float, help="start (default: 1.25 times the global minimum)")
-    return parser
+    return valleys
 
 
 def _list_problems(arguments):
@@ -101,9 +136,13 @@ def _compare(arguments):
     make, name = (_on_valleys, arguments.problem) if arguments.data is None else (_on_data, Path(arguments.data).stem)
     comparison_of = make(arguments)  # checks the input
     _check_writable(arguments.out)
-    comparison = comparison_of()
-    picture = arguments.out / f"compare-{name}.{arguments.format}"
-    numbers = arguments.out / f"compare-{name}.json"
+    return _write(comparison_of(), arguments, f"compare-{name}")
+
+
+def _write(comparison, arguments, stem):
+    """Print the table, write the picture and the numbers."""
+    picture = arguments.out / f"{stem}.{arguments.format}"
+    numbers = arguments.out / f"{stem}.json"
     comparison.draw().savefig(picture, dpi=150)
     text = json.dumps(_without_infinities(comparison.to_dict()), indent=1, allow_nan=False)
     numbers.write_text(text + "\n", encoding="utf-8")
@@ -122,8 +161,6 @@ def _without_infinities(value):
 
 def _run_options(arguments, step_size):
     """The options of a run, checked."""
-    from dynsim import _check
-
     _check.count("seed", arguments.seed, least=0)
     return {
         "step_size": _check.positive("step_size", step_size if arguments.step_size is None else arguments.step_size),
@@ -136,17 +173,61 @@ def _run_options(arguments, step_size):
 
 
 def _on_valleys(arguments):
-    from dynsim import _check
     from dynsim.compare import compare_on_valleys
     from dynsim.problems import two_valleys
 
     _check.choice("PROBLEM", arguments.problem, _PROBLEMS)
     _refuse_given(arguments, ("target", "loss"), "goes with --data")
-    given = {name: getattr(arguments, name) for name in ("a1", "eps", "K") if getattr(arguments, name) is not None}
-    problem = two_valleys(**given)
+    problem = two_valleys(**_valley_options(arguments))
     options = _run_options(arguments, step_size=0.04)
     x0 = None if arguments.x0 is None else _check.real("x0", arguments.x0)
     return lambda: compare_on_valleys(problem, x0=x0, **options)
+
+
+def _valley_options(arguments):
+    return {name: getattr(arguments, name) for name in ("a1", "eps", "K") if getattr(arguments, name) is not None}
+
+
+def _stationary(arguments):
+    from dynsim.compare import compare_stationary
+    from dynsim.methods import RR, SGD
+    from dynsim.sampling import Balanced
+
+    for scheme in arguments.scheme:
+        _check.choice("--scheme", scheme, _SCHEMES)
+    problem = _problem_named(arguments.problem, _valley_options(arguments))
+    if arguments.step_size is None and arguments.problem != "two-valleys":
+        raise ArgumentError(f"--step-size must be given for {arguments.problem}")
+    options = _run_options(arguments, step_size=0.04)
+    eta = options.pop("step_size")
+    made = {"sgd": lambda: SGD(eta), "rr": lambda: RR(eta), "balanced": lambda: SGD(eta, Balanced())}
+    methods = {made[scheme]().name: made[scheme]() for scheme in arguments.scheme}
+    bounds = arguments.bounds
+    if bounds is not None:
+        if len(bounds) != 2 * problem.dim:
+            raise ArgumentError(f"--bounds must be {2 * problem.dim} numbers, LOW HIGH of each coordinate, got {len(bounds)}")
+        bounds = [bounds[2 * j : 2 * j + 2] for j in range(problem.dim)]
+    x0 = None if arguments.x0 is None else arguments.x0
+    _check_writable(arguments.out)
+    comparison = compare_stationary(problem, methods, bounds=bounds, n_cells=arguments.n_cells, x0=x0, **options)
+    return _write(comparison, arguments, f"stationary-{arguments.problem}")
+
+
+def _problem_named(name, options):
+    """A problem by its name on the command line, with default arguments."""
+    from dynsim import problems
+
+    makers = {maker.replace("_", "-"): getattr(problems, maker) for maker in problems.__all__ if maker.islower()}
+    makers = {n: make for n, make in makers.items() if n.replace("-", "_") not in _NO_PROBLEMS and _needs_nothing(make)}
+    make = makers[_check.choice("PROBLEM", name, makers)]
+    if options and name != "two-valleys":
+        raise ArgumentError(f"--{next(iter(options))} goes with two-valleys")
+    return make(**options)
+
+
+def _needs_nothing(function):
+    """Whether a function can be called without arguments."""
+    return all(p.default is not p.empty for p in inspect.signature(function).parameters.values())
 
 
 def _on_data(arguments):

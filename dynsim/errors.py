@@ -26,11 +26,11 @@ class TooLarge(DynsimError):
 
 
 class Unresolved(NotApplicable):
-    """A density that the grid does not resolve, or that its box cuts off; the message says how much.
+    """What the grid does not resolve, or a density that its box cuts off; the message says how much.
 
     Attributes
     ----------
-    result : Density
+    result : Density or GridFunction
         What was computed.
     error : float
         By how much: the refinement gap, or the mass outside the box.

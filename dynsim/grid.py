@@ -161,7 +161,8 @@ class Grid:
             else:  # constant in the outer half of the outer cells
                 grids.append(np.concatenate([faces[:1], centers, faces[-1:]]))
                 padded = np.concatenate([first, padded, last], axis=j)
-        return RegularGridInterpolator(grids, padded, bounds_error=False, fill_value=np.nan)(u)
+        at = RegularGridInterpolator(grids, padded, bounds_error=False, fill_value=np.nan)(u.reshape(-1, self.dim))
+        return at.reshape(u.shape[:-1])
 
     def around(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The cells whose centers surround a point (dim,), and their shares in it by linear interpolation in u."""

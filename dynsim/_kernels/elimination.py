@@ -16,6 +16,7 @@ import numpy as np
 from numba import types
 
 from dynsim._kernels.jit import BLOCK, INT, INTS, VECTOR, formula, kernel
+from dynsim._kernels.products import add_product
 
 PANEL = 48
 TREE = types.Tuple((INTS, INTS, INTS, INTS))
@@ -91,46 +92,47 @@ def _invert(a, leaving, inverse):
     return -1
 
 
+@formula
+def _assemble(rates, transposed, first, last, border, place, front):
+    """Put the rates into and out of states first..last into their front, and note the place of each state in it."""
+    indptr, indices, data = rates
+    back_ptr, back_indices, back_data = transposed
+    width = last - first + border.size
+    front[: width * width] = 0.0
+    for v in range(first, last):
+        place[v] = v - first
+    for k in range(border.size):
+        place[border[k]] = last - first + k
+    for v in range(first, last):
+        for e in range(indptr[v], indptr[v + 1]):
+            if indices[e] >= first and indices[e] != v:
+                front[(v - first) * width + place[indices[e]]] += data[e]
+        for e in range(back_ptr[v], back_ptr[v + 1]):
+            if back_indices[e] >= last:
+                front[place[back_indices[e]] * width + v - first] += back_data[e]
+
+
 @kernel(INT(MATRIX, MATRIX, VECTOR, TREE, FACTORS, INTS))
 def eliminate(rates, transposed, leaving, tree, factors, size):
     """Fill the factors; rates and their transpose in the order of elimination, ``leaving`` (m,) is overwritten.
 
     V may be empty: then it is not kept. Returns -1, or the state at which it ended because it is never left.
     """
-    indptr, indices, data = rates
-    back_ptr, back_indices, back_data = transposed
     starts, children, pointers, borders = tree
     inverses, ws, vs = factors
-    keep = vs.size > 0
-    widest = size[2]
-    space = np.empty(widest * widest)
-    product = np.empty(widest * widest)
-    gathered = np.empty(widest * PANEL)
-    across = np.empty(widest * PANEL)
+    front = np.empty(size[2] ** 2)  # by rows
     corner = np.empty((PANEL, PANEL))
     out = np.empty(PANEL)
     stack = np.empty(size[3])
     waiting = np.empty(starts.size, dtype=np.int64)
-    place = np.zeros(indptr.size - 1, dtype=np.int64)
+    place = np.zeros(leaving.size, dtype=np.int64)
     n_waiting, height, at_inverse, at_border = 0, 0, 0, 0
     for node in range(starts.size - 1):
         first, last = starts[node], starts[node + 1]
         border = borders[pointers[node] : pointers[node + 1]]
         own = last - first
         width = own + border.size
-        front = space[: width * width].reshape(width, width)
-        front[:] = 0.0
-        for v in range(first, last):
-            place[v] = v - first
-        for k in range(border.size):
-            place[border[k]] = own + k
-        for v in range(first, last):
-            for e in range(indptr[v], indptr[v + 1]):
-                if indices[e] >= first and indices[e] != v:
-                    front[v - first, place[indices[e]]] += data[e]
-            for e in range(back_ptr[v], back_ptr[v + 1]):
-                if back_indices[e] >= last:
-                    front[place[back_indices[e]], v - first] += back_data[e]
+        _assemble(rates, transposed, first, last, border, place, front)
         for _ in range(children[node]):
             n_waiting -= 1
             child = waiting[n_waiting]
@@ -138,54 +140,43 @@ def eliminate(rates, transposed, leaving, tree, factors, size):
             n = theirs.size
             height -= n * n
             for i in range(n):
-                row = front[place[theirs[i]]]
-                base = height + i * n
+                row = place[theirs[i]] * width
                 for j in range(n):
-                    row[place[theirs[j]]] += stack[base + j]
+                    front[row + place[theirs[j]]] += stack[height + i * n + j]
 
         for done in range(0, own, PANEL):
             p = min(PANEL, own - done)
             rest = done + p
             q = width - rest
-            v = (vs[at_border : at_border + p * q] if keep else across[: p * q]).reshape(p, q)
             for k in range(p):
+                row = (done + k) * width
                 total = leaving[first + done + k]
-                for j in range(q):
-                    v[k, j] = front[done + k, rest + j]
-                    total += v[k, j]
+                for j in range(row + rest, row + width):
+                    total += front[j]
                 out[k] = total
                 for j in range(p):
-                    corner[k, j] = front[done + k, done + j]
-            g = inverses[at_inverse : at_inverse + p * p].reshape(p, p)
-            stuck = _invert(corner[:p, :p], out, g)
+                    corner[k, j] = front[row + done + j]
+                if vs.size > 0:
+                    vs[at_border + k * q : at_border + (k + 1) * q] = front[row + rest : row + width]
+            stuck = _invert(corner[:p, :p], out, inverses[at_inverse : at_inverse + p * p].reshape(p, p))
             if stuck >= 0:
                 return first + done + stuck
-            w = ws[at_border : at_border + p * q].reshape(q, p)
             if q > 0:
-                inwards = gathered[: q * p].reshape(q, p)
+                w = ws[at_border : at_border + p * q]
+                add_product(w, p, 0.0, front[rest * width + done :], width, inverses[at_inverse:], p, q, p, p)
+                v, onto = front[done * width + rest :], front[rest * width + rest :]
+                add_product(onto, width, 1.0, w, p, v, width, q, p, q)
                 for i in range(q):
+                    state = first + rest + i if rest + i < own else border[rest + i - own]
                     for k in range(p):
-                        inwards[i, k] = front[rest + i, done + k]
-                np.dot(inwards, g, w)
-                update = product[: q * q].reshape(q, q)
-                np.dot(w, v, update)
-                for i in range(q):
-                    for j in range(q):
-                        front[rest + i, rest + j] += update[i, j]
-            for i in range(q):
-                state = first + rest + i if rest + i < own else border[rest + i - own]
-                total = 0.0
-                for k in range(p):
-                    total += w[i, k] * leaving[first + done + k]
-                leaving[state] += total
+                        leaving[state] += w[i * p + k] * leaving[first + done + k]
             at_inverse += p * p
             at_border += p * q
 
         n = border.size
         for i in range(n):
-            base = height + i * n
-            for j in range(n):
-                stack[base + j] = front[own + i, own + j]
+            row = (own + i) * width + own
+            stack[height + i * n : height + (i + 1) * n] = front[row : row + n]
         height += n * n
         waiting[n_waiting] = node
         n_waiting += 1

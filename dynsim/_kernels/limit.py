@@ -17,8 +17,9 @@ _STENCIL = ((1.0, 2.0 / 3.0), (-1.0, -2.0 / 3.0), (2.0, -1.0 / 12.0), (-2.0, 1.0
 
 def compiled(function, gradient, scheme, variant, signature):
     """Compile a field of these formulas, cached under all their names; one of a user's scheme is not cached."""
-    function.__qualname__ = f"{function.__qualname__}[{scheme.name}, {scheme.move.__name__}, {variant}]"
-    return kernel_of(gradient, signature, cache=scheme.name != "custom")(function)
+    name, move = scheme[0], scheme[-1].__name__
+    function.__qualname__ = f"{function.__qualname__}[{name}, {move}, {variant}]"
+    return kernel_of(gradient, signature, cache=name != "custom")(function)
 
 
 @functools.cache

@@ -1,10 +1,11 @@
-"""The terms of a problem as a sampling scheme draws them: vectors u_n = c_n ∇l_n with weights w_n, at a block of points.
+"""The terms of a problem as a sampling scheme draws them: vectors u_n = c_n ∇l_n with weights w_n, for a block of θ.
 
 They are such that, with W = Σ w_n and ū = Σ w_n u_n / W, the drawn, reweighted gradient G has the mean W ū and
 
     Cov G = scale · Σ w_n (u_n − ū)(u_n − ū)ᵀ + extra · ū ūᵀ,        scale, extra ≥ 0,
 
-a sum of nothing negative. A scheme is four formulas: ``prepare`` makes the pass over the terms that weights need, if
+a sum of nothing negative. ``terms`` is a pair: ``fill(formula, x, n, own, g)`` puts ∇l_n for all lanes into g (d, W), and
+the formula. A scheme is its name, under which kernels are cached, and four formulas: ``prepare`` makes the pass over the terms that weights need, if
 they need one; ``weigh`` gives (w_n, c_n) for a lane; ``finish`` gives (scale, extra); ``move`` is what the update rule
 makes of u_n: nothing, or it clips it.
 
@@ -13,8 +14,6 @@ update rule, the problem's own]; s is how many rows of scratch the scheme takes,
 amplitude · Cov G + diag(e).
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from dynsim._kernels.jit import column, formula, widest_vectors
@@ -22,13 +21,6 @@ from dynsim._kernels.problems import linear_model
 
 AMPLITUDE, N_TERMS, N_RULE, N_SCRATCH, FIRST, SECOND = range(6)
 HEADER = 6
-
-
-class Terms(NamedTuple):
-    """``fill(formula, x, n, own, g)`` puts ∇l_n, for all lanes, into g (d, W)."""
-
-    fill: object
-    formula: object
 
 
 @formula
@@ -64,8 +56,8 @@ _SLOPES = {getattr(linear_model, f"{loss}_gradient"): slope for loss, slope in l
 def terms_of(gradient):
     """How to fill blocks with the gradients that this formula gives."""
     if gradient in _SLOPES:
-        return Terms(fill_linear, _SLOPES[gradient])
-    return Terms(fill_by_lanes, gradient)
+        return fill_linear, _SLOPES[gradient]
+    return fill_by_lanes, gradient
 
 
 @formula
@@ -201,21 +193,11 @@ def finish_group(total, scratch, i, params):
     return 1.0, max(total * (1.0 - total), 0.0)
 
 
-class Scheme(NamedTuple):
-    """The name under which kernels are cached, and the formulas."""
-
-    name: str
-    prepare: object
-    weigh: object
-    finish: object
-    move: object = stay
-
-
-FIXED = Scheme("fixed", prepare_nothing, weigh_fixed, finish_plain)
-BY_NORM = Scheme("by_norm", prepare_nothing, weigh_by_norm, finish_by_norm)
-MIXTURE = Scheme("mixture", prepare_total_norm, weigh_mixture, finish_plain)
-REJECTION = Scheme("rejection", prepare_total_norm, weigh_by_norm, finish_rejection)
-GROUPS = Scheme("groups", prepare_groups, weigh_group, finish_group)
+FIXED = ("fixed", prepare_nothing, weigh_fixed, finish_plain, stay)
+BY_NORM = ("by_norm", prepare_nothing, weigh_by_norm, finish_by_norm, stay)
+MIXTURE = ("mixture", prepare_total_norm, weigh_mixture, finish_plain, stay)
+REJECTION = ("rejection", prepare_total_norm, weigh_by_norm, finish_rejection, stay)
+GROUPS = ("groups", prepare_groups, weigh_group, finish_group, stay)
 
 
 @formula
@@ -238,4 +220,4 @@ def custom(proportions):
             for i in range(x.shape[1]):
                 scratch[n_terms, i] += scratch[n, i]
 
-    return Scheme("custom", prepare_custom, weigh_custom, finish_plain)
+    return ("custom", prepare_custom, weigh_custom, finish_plain, stay)

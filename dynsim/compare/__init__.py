@@ -2,13 +2,16 @@
 
 from dynsim.compare.data import DataComparison, compare_on_data
 from dynsim.compare.densities import DensityComparison, compare_densities
+from dynsim.compare.stationary import StationaryComparison, compare_stationary
 from dynsim.compare.valleys import ValleyComparison, compare_on_valleys
 
 __all__ = [
     "DataComparison",
     "DensityComparison",
+    "StationaryComparison",
     "ValleyComparison",
     "compare_densities",
     "compare_on_data",
     "compare_on_valleys",
+    "compare_stationary",
 ]

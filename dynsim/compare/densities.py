@@ -156,7 +156,7 @@ def compare_densities(*densities, reference: str | None = None, bins=None, burn_
     >>> lemma = ds.theory.lemma_2_1(problem, method, n_cells=1200)
     >>> pair = ds.compare_densities({"SDE": rho, "lemma": lemma})["SDE", "lemma"]
     >>> round(pair.total_variation.value, 2), pair.total_variation.differs
-    (0.32, True)
+    (0.07, True)
     """
     named = _named(densities)
     burn_in = _check.real("burn_in", burn_in)

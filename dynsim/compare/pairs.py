@@ -107,11 +107,11 @@ def compare_pair(a: Measure, b: Measure, edges: tuple | None) -> Pair:
     parts = [(_variation, chance), (divergence, nats), (lambda p, q: divergence(q, p), nats)]
     values = [(d(*logs), None if changed is None else d(*changed), floor) for d, floor in parts]
     values.append((_wasserstein(a, b), w1_changed, _chance_of_wasserstein(a, b, z)))
-    distances = [Distance(value, _gap(value, other), *_mean_and_spread(floor)) for value, other, floor in values]
+    tv, kl, lk, w1 = (Distance(value, _gap(value, other), *_mean_and_spread(floor)) for value, other, floor in values)
     where, widths = _said(what, space, a, b)
     if rare.any():
         where += f", {rare.sum()} rare ones as one"
-    return Pair(*distances, where=where, widths=widths)
+    return Pair(tv, kl, lk, w1, where, widths)
 
 
 def _space(a, b, edges):
@@ -162,7 +162,7 @@ def _rare(logs, noise):
 def _effective_size(residuals, mass):
     """Number of independent observations that would scatter as much: Σ p(1 − p)/Σ stderr²."""
     variance = (residuals**2).sum()
-    return (mass * (1 - mass)).sum() / variance if variance > 0 else np.inf
+    return (mass * (1 - mass)).sum() / variance if variance > 0 else np.finfo(float).max
 
 
 def _merged(values, rare, add):

@@ -79,13 +79,18 @@ class StationaryComparison:
                 rows.append((name if k == 0 else "", view.name, *masses, _point(mean), _point(deviation)))
         c = self.settings
         lines = [f"{self.problem.name}, step size {c['step_size']:g}", "", _left(rows), ""]
+        if c["n_paths"]:
+            lines.append(
+                f"Run: {c['n_paths']} paths from {_point(c['x0'])}, steps {c['n_steps'] // 2} to {c['n_steps']}, seed "
+                f"{c['seed']}; it need not have forgotten its start."
+            )
         lines += [
             "Chain and SDE are different processes: their masses need not agree. ± is the change from half as many",
             "cells, or one standard error of a run; where it is left out, it is below the last digit or the law exact.",
         ]
         for name, found in self.exponents.items():
-            best = ["a tie" if side.winner is None else f"{side.minima[side.winner]:g}" for side in (found.chain, found.sde)]
-            lines.append(f"{name}: as the step size goes to 0, the chain prefers {best[0]}, its SDE {best[1]}")
+            best = ["none alone" if side.winner is None else f"{side.winner:.4g}" for side in (found.chain, found.sde)]
+            lines.append(f"{name}: as the step size goes to 0, the chain ends up at {best[0]}, its SDE at {best[1]}")
         return "\n".join([*lines, *self.notes])
 
     def to_dict(self) -> dict:
@@ -164,7 +169,7 @@ def compare_stationary(
     points = minima(problem, bounds=box)
     found = points.minima
     basin = _Basins(points, box) if len(found) else None
-    start = (found[0] if len(found) else box.mean(axis=1)) if x0 is None else _check.start("x0", x0, 1, problem.dim)[0]
+    start = _start(problem, found, box) if x0 is None else _check.start("x0", x0, 1, problem.dim)[0]
     step_sizes = {method.step_size for method in methods.values()}
     settings = {
         "step_size": step_sizes.pop(),
@@ -212,6 +217,12 @@ def compare_stationary(
             except (NotApplicable, ArgumentError):
                 pass
     return StationaryComparison(problem, found, views, exponents, tuple(notes), settings)
+
+
+def _start(problem, found, box):
+    """The lowest minimum; beside it, as :func:`compare_on_valleys` does, where rounding would decide about a kink."""
+    start = found[0] if len(found) else box.mean(axis=1)
+    return 1.25 * start if np.isin(start, problem.kinks).any() else start
 
 
 _LATTICE, _LEMMA = "chain on its lattice", "AY Lemma 2.1"

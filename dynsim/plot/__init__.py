@@ -6,10 +6,12 @@ from dynsim.plot.large_deviations import plot_large_deviations, plot_quasi_poten
 from dynsim.plot.laws import plot_noise, plot_sampling_quality, plot_schedule
 from dynsim.plot.problems import plot_problem
 from dynsim.plot.results import plot_counts, plot_step_size_range, plot_trajectories
+from dynsim.plot.stationary import draw_stationary
 
 __all__ = [
     "draw_data",
     "draw_densities",
+    "draw_stationary",
     "draw_valleys",
     "plot_counts",
     "plot_densities",

@@ -25,12 +25,26 @@ class GridFunction:
         The cells; None for states.
     label : str
         What it is.
+    coarser : GridFunction or None
+        The same on half as many cells along each axis; None where nothing is discretized.
     """
 
     x: np.ndarray
     values: np.ndarray
     grid: Grid | None
     label: str
+    coarser: "GridFunction | None" = field(default=None, repr=False)
+
+    def error(self, theta: ArrayLike) -> np.ndarray:
+        """How much values at points theta (..., dim) change from half as many cells; 0 where nothing is discretized.
+
+        With order 2 the error that is left is about a third of it.
+        """
+        values = self(theta)
+        if self.coarser is None:
+            return np.zeros(values.shape)
+        coarse = self.coarser(theta)
+        return np.abs(np.where(values == coarse, 0.0, values - coarse))
 
     def __call__(self, theta: ArrayLike) -> np.ndarray:
         """Values at points theta (..., dim): linear between the centers of cells, nan outside; or at a state.

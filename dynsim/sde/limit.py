@@ -19,7 +19,7 @@ from dynsim.methods import (
 )
 from dynsim.problems import Problem
 from dynsim.schedules import Schedule
-from dynsim.sde.limit_fields import Drawn, batch_factor, by_terms, drawn, noise_variances, parameters
+from dynsim.sde.limit_fields import batch_factor, by_terms, drawn, noise_variances, parameters
 from dynsim.sde.model import SDE
 
 
@@ -201,7 +201,7 @@ def _of_moved(problem, method, order):
             f"the limit of {method.name} is a sum over the terms, so for one term that is drawn independently by "
             f"p_n(θ), without noise added to it, got {method!r}"
         )
-    how: Drawn = drawn(problem, method.sampling, two_passes=True)
+    how = drawn(problem, method.sampling, two_passes=True)
     move, rule = {
         Normalized: lambda: (limit_moves.normalize, [method.beta]),
         Clipped: lambda: (limit_moves.clip, [method.gamma]),
@@ -211,7 +211,7 @@ def _of_moved(problem, method, order):
             method.threshold * np.broadcast_to(1.0 if method.scales is None else method.scales, problem.dim),
         ),
     }[type(method)]()
-    scheme = how.scheme._replace(move=move)
+    scheme = (*how.scheme[:-1], move)
     separate = by_terms(problem, method.sampling)
     add = limit_sums.add_by_terms if separate else limit_sums.add_by_factor
     params = parameters(problem, how, amplitude=method.step_size, variances=np.zeros(problem.dim), rule=rule)

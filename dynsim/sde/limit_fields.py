@@ -13,8 +13,8 @@ _MOST_TERMS_PER_DIM = 1  # measured: see by_terms
 class Drawn(NamedTuple):
     """Compiled formulas of the terms and of the scheme, and their numbers."""
 
-    terms: object
-    scheme: object
+    terms: tuple
+    scheme: tuple
     numbers: tuple[float, float]
     n_scratch: int
     table: np.ndarray

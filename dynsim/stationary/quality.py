@@ -15,7 +15,7 @@ _SMALL_GAP = 0.02  # below it the order does not matter
 _LEAST_ORDER = 0.7
 _PEAK_WIDTH = 16  # a peak is the highest of its surroundings, so large a part of the grid to each side
 _PEAK_MOVE = 0.5  # in the logarithm of a peak's mass
-_LEAST_CELLS = 8  # along an axis, for a coarser grid to say anything
+LEAST_CELLS = 8  # along an axis, for a coarser grid to say anything
 _OUTER_CELLS = {1: 8000, 2: 160, 3: 40}  # at most, along an axis of the larger box
 _NO_NEARER = 0.97  # mass of a ring twice as far out, in terms of the ring: p ~ 1/|x|^dim has 1
 
@@ -23,7 +23,7 @@ _NO_NEARER = 0.97  # mass of a ring twice as far out, in terms of the ring: p ~ 
 def assessed(process) -> Density:
     """The stationary density of a :class:`FokkerPlanck`, or the reason why it is not to be trusted."""
     levels = [process.grid]
-    while len(levels) < 3 and min(levels[-1].shape) >= 2 * _LEAST_CELLS:
+    while len(levels) < 3 and min(levels[-1].shape) >= 2 * LEAST_CELLS:
         levels.append(levels[-1].coarsened())
     laws = [process.law_on(grid) for grid in levels]
     gaps = [gap(a, la[0], b, lb[0]) for a, la, b, lb in zip(levels, laws, levels[1:], laws[1:], strict=False)]
@@ -43,10 +43,27 @@ def assessed(process) -> Density:
             observed_order=order if level == 0 else np.nan,
             negative_mass=negative,
             coarser=density,
+            details=process.details if level == 0 else {},
         )
     _refuse_cut_off(process, density)
     _refuse_unresolved(density)
     return density
+
+
+def refuse_unresolved_times(times):
+    """Raise if half as many cells make a great difference to the longest of some passage times."""
+    finite = np.isfinite(times.coarser.values)
+    if not finite.any():
+        return
+    far = np.flatnonzero(finite)[np.argmax(times.coarser.values[finite])]
+    coarse, fine = times.coarser.values[far], float(times(times.coarser.x[far]))
+    if coarse > 0 and fine > 0 and abs(np.log(coarse / fine)) > _PEAK_MOVE:
+        raise Unresolved(
+            f"the grid does not resolve the {times.label}: from {np.round(times.coarser.x[far], 6).tolist()} it is "
+            f"{fine:.4g}, and {coarse:.4g} with half as many cells along each axis; use more cells (the result is in .result)",
+            times,
+            abs(fine - coarse),
+        )
 
 
 def gap(grid: Grid, log_mass, coarse: Grid, coarse_log_mass) -> float:

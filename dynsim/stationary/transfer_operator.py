@@ -66,7 +66,7 @@ class TransferOperator(MarkovProcess):
     >>> import dynsim as ds
     >>> chain = ds.TransferOperator(ds.problems.two_valleys(), ds.SGD(0.04), (-2.0, 1.0), 1200)
     >>> chain.mean_first_passage(lambda theta: theta[..., 0] < 0)(0.25).round(-1).tolist()
-    [160.0]
+    160.0
     """
 
     discrete = True

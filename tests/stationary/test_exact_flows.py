@@ -207,7 +207,7 @@ def test_linear_flow_in_three_dimensions_has_its_covariance_and_entropy_producti
     flow, errors = oracles.LinearFlow(A, B), []
     sde = ds.sdes.ornstein_uhlenbeck(rate=A, noise=B)
     for n in (12, 24):
-        fp = ds.FokkerPlanck(sde, box(flow, 4.5), n)
+        fp = ds.FokkerPlanck(sde, box(flow, 4.5), n, scheme="hybrid")
         errors.append(np.abs(fp.stationary().cov - flow.covariance).max() / flow.covariance.max())
     assert orders(np.array(errors)).min() > 1.8
     assert errors[-1] < 0.01
