@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dynsim"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 KERNEL_IMPORTS = {
-    *("contextlib", "functools", "inspect", "itertools", "llvmlite", "math", "numba", "numpy", "operator", "os"),
+    *("contextlib", "functools", "inspect", "itertools", "llvmlite", "math", "numba", "numpy", "operator", "os", "typing"),
     *("pathlib", "tempfile", "types", "warnings"),
 }
 # Rooms whose values draw themselves, importing plot inside a function

@@ -1,6 +1,7 @@
 """Mean and covariance of the drawn gradient, and noise of that covariance, for a block of points."""
 
 import numpy as np
+from numba.extending import overload
 
 from dynsim._kernels.jit import formula, widest_vectors
 from dynsim._kernels.limit_terms import AMPLITUDE, HEADER, N_SCRATCH, n_terms_of, own_of, rule_of, squared_norms
@@ -9,7 +10,13 @@ from dynsim._kernels.limit_terms import AMPLITUDE, HEADER, N_SCRATCH, n_terms_of
 _PIVOT_FLOOR = 1e-13
 
 
-@formula
+def _copied(function):
+    """A formula whose text is copied to where it is called: LLVM optimizes others once more in each of their callers."""
+    overload(function, inline="always", strict=False)(lambda *arguments: function)
+    return function
+
+
+@_copied
 def add_gradient(terms, x, params, factor, g, out):
     """Out += factor · ∇L(x), g being scratch."""
     widest_vectors()
@@ -23,7 +30,7 @@ def add_gradient(terms, x, params, factor, g, out):
                 out[j, i] += a * g[j, i]
 
 
-@formula
+@_copied
 def draw(terms, scheme, x, n, params, scratch, u, w):
     """u_n and w_n."""
     widest_vectors()
@@ -57,7 +64,7 @@ def _add_outer(d, w, off_diagonal, sigma):
                 sigma[row + m, i] += w[i] * d[j, i] * d[m, i]
 
 
-@formula
+@_copied
 def fill_covariance(terms, scheme, off_diagonal, x, params, mean, sigma):
     """Sigma = amplitude · Cov G + diag(e), lower triangle or diagonal; mean = E G.
 
@@ -101,7 +108,7 @@ def fill_covariance(terms, scheme, off_diagonal, x, params, mean, sigma):
             mean[j, i] *= total[i]
 
 
-@formula
+@_copied
 def fill_mean(terms, scheme, x, params, mean):
     """Mean = E G."""
     widest_vectors()
@@ -137,7 +144,7 @@ def _factorize(sigma, dim, floor):
                 sigma[row * dim + j, i] *= floor[i]
 
 
-@formula
+@_copied
 def add_by_factor(terms, scheme, x, dw, params, out):
     """Out += C dw with C Cᵀ = amplitude · Cov G + diag(e), C lower triangular."""
     widest_vectors()
@@ -151,7 +158,7 @@ def add_by_factor(terms, scheme, x, dw, params, out):
                 out[j, i] += sigma[j * dim + m, i] * dw[m, i]
 
 
-@formula
+@_copied
 def add_by_terms(terms, scheme, x, dw, params, out):
     """Out += √amplitude Σ_n √p_n (u_n − E G) dw_n + √e dw', for independent draws: a column for each term."""
     widest_vectors()

@@ -4,10 +4,10 @@ They are such that, with W = Σ w_n and ū = Σ w_n u_n / W, the drawn, reweight
 
     Cov G = scale · Σ w_n (u_n − ū)(u_n − ū)ᵀ + extra · ū ūᵀ,        scale, extra ≥ 0,
 
-a sum of nothing negative. ``terms`` is a pair: ``fill(formula, x, n, own, g)`` puts ∇l_n for all lanes into g (d, W), and
-the formula. A scheme is its name, under which kernels are cached, and four formulas: ``prepare`` makes the pass over the terms that weights need, if
-they need one; ``weigh`` gives (w_n, c_n) for a lane; ``finish`` gives (scale, extra); ``move`` is what the update rule
-makes of u_n: nothing, or it clips it.
+a sum of nothing negative. ``terms`` is a pair, what puts ∇l_n for all lanes into g (d, W), ``fill(formula, x, n, own,
+g)``, and the formula. A scheme is its name, under which kernels are cached, and four formulas: ``prepare`` makes the
+pass over the terms that weights need, if they need one; ``weigh`` gives (w_n, c_n) for a lane; ``finish`` gives
+(scale, extra); ``move`` is what the update rule makes of u_n: nothing, or it clips it.
 
 params: [amplitude, n, r, s, two numbers of the scheme, a_1 … a_n, table_1 … table_n, e_1 … e_d, r numbers of the
 update rule, the problem's own]; s is how many rows of scratch the scheme takes, the noise has the covariance

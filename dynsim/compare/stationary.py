@@ -283,7 +283,9 @@ def _of_run(run, basins, n_minima):
     with np.errstate(divide="ignore"):
         log_mass = np.log(np.maximum(shares.mean(axis=1), 0.0))
     note = f"{run.n_diverged} of {run.n_paths} paths diverged" if run.n_diverged else ""
-    return View("run", kept, log_mass, shares.std(axis=1, ddof=1) / np.sqrt(n), note)
+    stderr = shares.std(axis=1, ddof=1) / np.sqrt(n)
+    extreme = 2 / (n + 4)  # the add-two rule, where no path or every path has been in a basin
+    return View("run", kept, log_mass, np.where(stderr > 0, stderr, np.sqrt(extreme * (1 - extreme) / (n + 4))), note)
 
 
 def _moments(law):

@@ -194,7 +194,7 @@ class Density:
             k = np.clip(np.searchsorted(faces, b, side="right") - 1, 0, faces.size - 2)
             share = np.clip((b - faces[k]) / np.diff(faces)[k], 0.0, 1.0).reshape(-1, *[1] * (self.dim - 1))
             at = (1 - share) * cumulative[k] + share * cumulative[k + 1]
-            result = np.moveaxis(np.diff(at, axis=0), 0, j)
+            result = np.moveaxis(np.maximum(np.diff(at, axis=0), 0.0), 0, j)  # rounding may leave less than nothing
         return result
 
     def plot(self, ax=None, **style):

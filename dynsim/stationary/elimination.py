@@ -139,13 +139,13 @@ class Elimination:
 
     def solve(self, b) -> np.ndarray:
         """X with (D − R) x = b, and x = 0 at the root: for b ≥ 0 to full relative accuracy; b (m,) or (m, columns)."""
-        from dynsim._kernels.elimination import solve
+        from dynsim._kernels.substitution import solve
 
         return self._solve(solve, b)
 
     def solve_left(self, c) -> np.ndarray:
         """Y with yᵀ(D − R) = cᵀ, likewise."""
-        from dynsim._kernels.elimination import solve_left
+        from dynsim._kernels.substitution import solve_left
 
         return self._solve(solve_left, c)
 

@@ -258,7 +258,8 @@ class FokkerPlanck(MarkovProcess):
 
     def law_on(self, grid: Grid):
         """Log-masses, residual and negative mass of the stationary law on another grid of this process."""
-        if self.grid.dim == 1 and not grid.periodic[0] and self.scheme == "exponential" and self.solver != "lu":
+        closed = self.grid.dim == 1 and not {"periodic", "absorbing"} & set(self.sides[0])
+        if closed and self.scheme == "exponential" and self.solver != "lu":
             drift, noise = discretize_line(self.sde, grid)
             return *line.log_masses(drift, noise, grid.widths[:, 0], grid.x[:, 0]), 0.0
         same = grid is self.grid
@@ -266,7 +267,7 @@ class FokkerPlanck(MarkovProcess):
         return solvers.stationary(discretized, grid, self.solver, self.label)
 
     def _log_stationary(self):
-        return self._stationary.log_mass
+        return self.law_on(self.grid)[0]
 
     def _stopped(self, rates, regions, masks):
         if rates is not self.rates:

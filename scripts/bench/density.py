@@ -1,0 +1,198 @@
+"""Stationary densities: dynsim beside fplanck and py-pde, each in a process of its own, which tells its memory.
+
+The double well V = (x² − 1)² + y² with σ = 1 on [−2.5, 2.5]², whose stationary density ∝ exp(−2V) is known.
+"""
+
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+CAP = 120.0  # seconds for one run of a peer
+HALF = 2.5
+MODULES = {"dynsim": "dynsim", "fplanck": "fplanck", "py-pde": "pde"}
+CELLS = (128, 256, 512)
+
+
+def potential(x, y):
+    return (x * x - 1) ** 2 + y * y
+
+
+def exact_masses(n):
+    """Masses of the cells, each by 4 × 4 Gauss points."""
+    nodes, weights = np.polynomial.legendre.leggauss(4)
+    h = 2 * HALF / n
+    points = (-HALF + h * (np.arange(n) + 0.5))[:, None] + 0.5 * h * nodes
+    along_x = (np.exp(-2 * (points * points - 1) ** 2) * weights).sum(axis=1)
+    along_y = (np.exp(-2 * points * points) * weights).sum(axis=1)
+    mass = np.outer(along_x, along_y)
+    return mass / mass.sum()
+
+
+def with_dynsim(n):
+    import dynsim as ds
+
+    def drift(t, x):
+        return -4 * x[0] * (x[0] * x[0] - 1), -2 * x[1]
+
+    sde = ds.SDE(drift, lambda t, x: (1.0, 1.0), dim=2)
+
+    def run():
+        return ds.stationary_density(sde, [(-HALF, HALF)] * 2, n).mass.reshape(n, n)
+
+    return run
+
+
+def with_fplanck(n):
+    """Its diffusion is k_B T/drag, which 1/2 makes that of σ = 1."""
+    if not hasattr(np, "product"):
+        np.product = np.prod  # which it needs, and NumPy 2 has not
+    import fplanck
+    from scipy import constants
+
+    h = 2 * HALF / n
+
+    def run():
+        process = fplanck.fokker_planck(
+            temperature=0.5 / constants.k, drag=1.0, extent=[2 * HALF] * 2, resolution=h * (1 + 1e-12), potential=potential
+        )
+        return process.steady_state()
+
+    return run
+
+
+def with_pde(n):
+    """It has no stationary solver: in time until t = 2, where the error no longer falls, from a Gaussian.
+
+    The start is symmetric, so that the slow passage between the wells plays no part, and Euler's step the largest that is
+    stable; its adaptive and its implicit steps take longer.
+    """
+    from pde import PDE, CartesianGrid, ScalarField
+
+    h = 2 * HALF / n
+    grid = CartesianGrid([[-HALF, HALF]] * 2, n)
+    x, y = grid.cell_coords[..., 0], grid.cell_coords[..., 1]
+    force = {"fx": ScalarField(grid, 4 * x * (x * x - 1)), "fy": ScalarField(grid, 2 * y)}
+    equation = PDE({"p": "d_dx(fx * p) + d_dy(fy * p) + 0.5 * laplace(p)"}, bc={"value": 0}, consts=force)
+    start = ScalarField(grid, np.exp(-(x * x + y * y)))
+
+    def run(duration=2.0):
+        p = equation.solve(start, duration, dt=0.4 * h * h, tracker=None, solver="euler", backend="numpy").data
+        return p / p.sum()
+
+    run(h * h)  # compiles
+    return run
+
+
+MAKERS = {"dynsim": with_dynsim, "fplanck": with_fplanck, "py-pde": with_pde}
+
+
+def contestant(name, n):
+    """Seconds, memory above that after imports in MiB, and errors of one run; called in a process of its own."""
+    if name == "dynsim":
+        with_dynsim(32)()  # loads the kernels
+    elif name == "fplanck":
+        with_fplanck(16)()
+    run = MAKERS[name](n)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, began_cpu = time.perf_counter(), time.process_time()
+    mass = run()
+    seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    exact = exact_masses(n)
+    x = -HALF + 2 * HALF / n * (np.arange(n) + 0.5)
+    second = [float(m.sum(axis=1) @ x**2) for m in (mass, exact)]
+    return {
+        "seconds": seconds,
+        "cpu": cpu,
+        "memory": memory,
+        "variation": float(0.5 * np.abs(mass - exact).sum()),
+        "second": abs(second[0] - second[1]),
+        "least": float(mass.min()),
+    }
+
+
+def beyond(name):
+    """Seconds of one of dynsim's larger tasks, which the peers cannot do, and what came out."""
+    import dynsim as ds
+
+    a = np.array([[1.0, 1.5, 0.0], [-1.5, 1.0, 0.5], [0.0, 0.0, 1.0]])  # rotating
+    sigma = np.array([[1.0, 0.0, 0.0], [0.4, 0.9, 0.0], [0.3, -0.2, 0.8]])
+    turning = ds.sdes.ornstein_uhlenbeck(a, sigma)
+    wells = ds.SDE(
+        lambda t, x: (-4 * x[0] * (x[0] * x[0] - 1), -4 * x[1] * (x[1] * x[1] - 1), -4 * x[2] * (x[2] * x[2] - 1)),
+        lambda t, x: (1.0, 1.0, 1.0),
+        dim=3,
+    )
+    tasks = {
+        "3-D double wells, 64³": lambda n: ds.stationary_density(wells, [(-2.2, 2.2)] * 3, n),
+        "3-D rotating OU, full tensor, 64³": lambda n: ds.stationary_density(turning, [(-4.0, 4.0)] * 3, n),
+        "Ulam, SGD on Müller–Brown, 256²": lambda n: ds.invariant_measure(
+            ds.problems.muller_brown(), ds.SGD(0.002), n_cells=4 * n
+        ),
+    }
+    tasks[name](16)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    result = tasks[name](64)
+    seconds = time.perf_counter() - began
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return {"seconds": seconds, "memory": memory, "result": repr(result)}
+
+
+BEYOND = ("3-D double wells, 64³", "3-D rotating OU, full tensor, 64³", "Ulam, SGD on Müller–Brown, 256²")
+
+
+def _in_process(*arguments, limit):
+    """What a process of its own reports; None where it takes longer, or a line on how it failed."""
+    command = [sys.executable, __file__, *map(str, arguments)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["it failed"])[-1]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _best(results):
+    """The quickest of some reports."""
+    reports = [r for r in results if isinstance(r, dict)]
+    return min(reports, key=lambda r: r["seconds"]) if reports else results[0]
+
+
+def density(rounds):
+    title = "double well in 2-D, one core"
+    print(f"\n{title:40}{'s':>9}{'ratio':>9}{'MiB':>8}{'TV error':>11}{'⟨x²⟩ error':>12}{'least mass':>12}")
+    for n in CELLS:
+        found = {name: [] for name in MODULES if importlib.util.find_spec(MODULES[name])}
+        for turn in range(rounds):
+            for name, results in found.items():
+                slow = results and (results[0] is None or results[0]["seconds"] > 10 if results[0] else True)
+                if turn == 0 or not slow:  # what takes long is run once
+                    results.append(_in_process(name, n, limit=2 * CAP if name == "py-pde" else CAP))
+        ours = _best(found["dynsim"])["seconds"]
+        for name, results in found.items():
+            best = _best(results)
+            if isinstance(best, dict) and best["seconds"] <= CAP:
+                row = f"{best['seconds']:9.2f}{best['seconds'] / ours:9.1f}{best['memory']:8.0f}"
+                row += f"{best['variation']:11.1e}{best['second']:12.1e}{best['least']:12.1e}"
+            else:
+                row = f"{'> ' + format(CAP, '.0f'):>9}{'> ' + format(CAP / ours, '.0f'):>9}" if best is None else f"  {best}"
+            print(f"{f'{name}, {n}²':40}{row}", flush=True)
+    for name in set(MODULES) - set(found):
+        print(f"{name}: not installed, skipped")
+    print(f"\n{'what only dynsim does':40}{'s':>9}{'MiB':>17}")
+    for name in BEYOND:
+        best = _best([_in_process(name, limit=CAP) for _ in range(min(rounds, 2))])
+        shown = f"{best['seconds']:9.2f}{best['memory']:17.0f}  {best['result']}" if isinstance(best, dict) else f"  {best}"
+        print(f"{name:40}{shown}", flush=True)
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    print(json.dumps(beyond(words[0]) if words[0] in BEYOND else contestant(words[0], int(words[1]))))
