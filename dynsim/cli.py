@@ -66,19 +66,18 @@ def _parser():
     stationary = commands.add_parser(
         "stationary",
         help="where schemes end up: the SDE's density, the chain's measure, a run",
-        description="Where each scheme ends up, by its SDE limit, by its chain and by a run of it: print the masses of the "
+        description="Where each scheme ends up, by its SDE limit, its chain and a run of it: print the masses of the "
         "minima's basins, write a picture and the numbers.",
     )
     stationary.set_defaults(run=_stationary)
-    stationary.add_argument("problem", metavar="PROBLEM", help="a problem of dimension 1 or 2, such as two-valleys, muller-brown")
+    stationary.add_argument("problem", metavar="PROBLEM", help="of dimension 1 or 2, such as two-valleys, muller-brown")
     stationary.add_argument(
         "--scheme", nargs="+", default=["sgd", "rr"], metavar="NAME", help="of sgd, rr, balanced (default: sgd rr)"
     )
     _add_run(stationary, "default: 0.04 for two-valleys, else to be given", n_paths=200, n_steps=20_000)
     grid = stationary.add_argument_group("the grid")
-    grid.add_argument(
-        "--bounds", type=float, nargs="+", metavar="X", help="LOW HIGH of each coordinate (default: the problem's own box)"
-    )
+    own = "LOW HIGH of each coordinate (default: the problem's own box)"
+    grid.add_argument("--bounds", type=float, nargs="+", metavar="X", help=own)
     grid.add_argument("--n-cells", type=int, metavar="N", help="along each axis (default: 4000 in 1-D, 128 in 2-D)")
     grid.add_argument("--x0", type=float, nargs="+", metavar="X", help="start of the run (default: the lowest minimum)")
     _add_output(stationary)
@@ -89,7 +88,9 @@ def _parser():
 def _add_run(command, step_size, *, n_paths, n_steps):
     run = command.add_argument_group("the run")
     run.add_argument("--step-size", type=float, metavar="η", help=step_size)
-    run.add_argument("--n-paths", type=int, default=n_paths, metavar="N", help=f"independent paths (default: {n_paths})")
+    run.add_argument(
+        "--n-paths", type=int, default=n_paths, metavar="N", help=f"independent paths (default: {n_paths})"
+    )
     run.add_argument("--n-steps", type=int, default=n_steps, metavar="N", help=f"steps of each (default: {n_steps})")
     run.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same numbers (default: 0)")
     run.add_argument("--threads", type=int, metavar="N", help="default: all cores; changes no number")
@@ -205,7 +206,8 @@ def _stationary(arguments):
     bounds = arguments.bounds
     if bounds is not None:
         if len(bounds) != 2 * problem.dim:
-            raise ArgumentError(f"--bounds must be {2 * problem.dim} numbers, LOW HIGH of each coordinate, got {len(bounds)}")
+            wanted = f"{2 * problem.dim} numbers, LOW HIGH of each coordinate"
+            raise ArgumentError(f"--bounds must be {wanted}, got {len(bounds)}")
         bounds = [bounds[2 * j : 2 * j + 2] for j in range(problem.dim)]
     x0 = None if arguments.x0 is None else arguments.x0
     _check_writable(arguments.out)

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
-
 
 _EVEN = 2  # cells between breaks come in multiples of it
 
@@ -17,8 +17,8 @@ _EVEN = 2  # cells between breaks come in multiples of it
 class Grid:
     """The cells of a product grid, in C order.
 
-    A point is θ = A s, with A = ``axes`` the identity if None, and s_j = c_j + w_j sinh(u_j) where ``stretch`` has a pair
-    (c_j, w_j) for axis j, else s_j = u_j. Cells are boxes in u.
+    A point is θ = A s, with A = ``axes`` the identity if None, and s_j = c_j + w_j sinh(u_j) where ``stretch`` has a
+    pair (c_j, w_j) for axis j, else s_j = u_j. Cells are boxes in u.
 
     Attributes
     ----------
@@ -211,7 +211,7 @@ class Grid:
         result = []
         for u, breaks in zip(self.faces, self.breaks, strict=True):
             corners = np.concatenate([[0], np.searchsorted(u, breaks), [u.size - 1]])
-            result.append(np.concatenate([np.arange(a, b, 2) for a, b in zip(corners, corners[1:], strict=False)]))
+            result.append(np.concatenate([np.arange(a, b, 2) for a, b in pairwise(corners)]))
         return result
 
     def marginal(self, axes: tuple[int, ...]) -> "Grid":

@@ -8,7 +8,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dynsim"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 KERNEL_IMPORTS = {
-    *("contextlib", "functools", "inspect", "itertools", "llvmlite", "math", "numba", "numpy", "operator", "os", "typing"),
+    *(
+        "contextlib",
+        "functools",
+        "inspect",
+        "itertools",
+        "llvmlite",
+        "math",
+        "numba",
+        "numpy",
+        "operator",
+        "os",
+        "typing",
+    ),
     *("pathlib", "tempfile", "types", "warnings"),
 }
 # Rooms whose values draw themselves, importing plot inside a function
@@ -16,7 +28,18 @@ DRAWN = {"sampling", "results", "observed", "schedules", "noise", "problems", "l
 # Each room may import from its own and from those to its left.
 ORDER = [
     *("errors", "_typing", "_check", "_random", "_fingerprint", "_kernels", "observed", "observers", "_observation"),
-    *("_checkpoint", "_ensemble", "grid", "results", "sampling", "schedules", "noise", "problems", "methods", "landscape"),
+    *(
+        "_checkpoint",
+        "_ensemble",
+        "grid",
+        "results",
+        "sampling",
+        "schedules",
+        "noise",
+        "problems",
+        "methods",
+        "landscape",
+    ),
     *("chain", "sde", "sdes", "stationary", "stability", "theory", "plot", "compare", "cli", "__main__"),
 ]
 

@@ -14,8 +14,9 @@ from dynsim._kernels.jit import BLOCK, INT, INTS, kernel
 def dissect(indptr, indices, points, leaf, root):
     """Order of elimination of a symmetric pattern, the tree of separators, and their numbers of children.
 
-    ``points`` (d, m) are coordinates; ``root`` is a point that comes last, -1 for none. Returns the points in their order
-    (m,), where each separator begins in it (n + 1,), children before parents, and how many children each has (n,).
+    ``points`` (d, m) are coordinates; ``root`` is a point that comes last, -1 for none. Returns the points in their
+    order (m,), where each separator begins in it (n + 1,), children before parents, and how many children each has
+    (n,).
     """
     m = indptr.size - 1
     d = points.shape[0]
@@ -77,7 +78,7 @@ def dissect(indptr, indices, points, leaf, root):
             side[members[k]] = 2 * mark if left else 2 * mark + 1
             n_left += left
         # the separator is taken from the larger half
-        source, other = (2 * mark, 2 * mark + 1) if 2 * n_left >= high - low else (2 * mark + 1, 2 * mark)
+        other = 2 * mark + 1 if 2 * n_left >= high - low else 2 * mark
         first, last = low, high - 1
         middle_count = 0
         for k in range(low, high):

@@ -190,7 +190,7 @@ def log_stationary(tree, factors, log_p):
     Sums are taken in units of their largest term: only what W itself has no number for is lost.
     """
     starts, _, pointers, borders = tree
-    inverses, ws, _ = factors
+    ws = factors[1]
     at_border = ws.size
     known = np.empty(log_p.size)
     for node in range(starts.size - 2, -1, -1):

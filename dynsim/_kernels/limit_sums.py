@@ -1,7 +1,6 @@
 """Mean and covariance of the drawn gradient, and noise of that covariance, for a block of points."""
 
 import numpy as np
-from numba.extending import overload
 
 from dynsim._kernels.jit import formula, widest_vectors
 from dynsim._kernels.limit_terms import AMPLITUDE, HEADER, N_SCRATCH, n_terms_of, own_of, rule_of, squared_norms
@@ -10,13 +9,7 @@ from dynsim._kernels.limit_terms import AMPLITUDE, HEADER, N_SCRATCH, n_terms_of
 _PIVOT_FLOOR = 1e-13
 
 
-def _copied(function):
-    """A formula whose text is copied to where it is called: LLVM optimizes others once more in each of their callers."""
-    overload(function, inline="always", strict=False)(lambda *arguments: function)
-    return function
-
-
-@_copied
+@formula
 def add_gradient(terms, x, params, factor, g, out):
     """Out += factor · ∇L(x), g being scratch."""
     widest_vectors()
@@ -30,7 +23,7 @@ def add_gradient(terms, x, params, factor, g, out):
                 out[j, i] += a * g[j, i]
 
 
-@_copied
+@formula
 def draw(terms, scheme, x, n, params, scratch, u, w):
     """u_n and w_n."""
     widest_vectors()
@@ -64,7 +57,7 @@ def _add_outer(d, w, off_diagonal, sigma):
                 sigma[row + m, i] += w[i] * d[j, i] * d[m, i]
 
 
-@_copied
+@formula
 def fill_covariance(terms, scheme, off_diagonal, x, params, mean, sigma):
     """Sigma = amplitude · Cov G + diag(e), lower triangle or diagonal; mean = E G.
 
@@ -108,7 +101,7 @@ def fill_covariance(terms, scheme, off_diagonal, x, params, mean, sigma):
             mean[j, i] *= total[i]
 
 
-@_copied
+@formula
 def fill_mean(terms, scheme, x, params, mean):
     """Mean = E G."""
     widest_vectors()
@@ -144,7 +137,7 @@ def _factorize(sigma, dim, floor):
                 sigma[row * dim + j, i] *= floor[i]
 
 
-@_copied
+@formula
 def add_by_factor(terms, scheme, x, dw, params, out):
     """Out += C dw with C Cᵀ = amplitude · Cov G + diag(e), C lower triangular."""
     widest_vectors()
@@ -158,7 +151,7 @@ def add_by_factor(terms, scheme, x, dw, params, out):
                 out[j, i] += sigma[j * dim + m, i] * dw[m, i]
 
 
-@_copied
+@formula
 def add_by_terms(terms, scheme, x, dw, params, out):
     """Out += √amplitude Σ_n √p_n (u_n − E G) dw_n + √e dw', for independent draws: a column for each term."""
     widest_vectors()

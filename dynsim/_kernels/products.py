@@ -29,7 +29,8 @@ def add_product(c, c_row, share, a, a_row, b, b_row, m, k, n):
     beta = factors[1:]
     # BLAS goes by columns: Cᵀ = Bᵀ Aᵀ
     _gemm(
-        ord("d"), ord("n"), ord("n"), n, m, k, factors.ctypes, b.ctypes, b_row, a.ctypes, a_row, beta.ctypes, c.ctypes, c_row
+        ord("d"), ord("n"), ord("n"), n, m, k, factors.ctypes, b.ctypes, b_row, a.ctypes, a_row, beta.ctypes, c.ctypes,
+        c_row
     )
 
 

@@ -1,5 +1,6 @@
 """Where each of several schemes ends up: its SDE, its chain and a run of it, by the masses of the minima's basins."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -212,10 +213,8 @@ def compare_stationary(
             kept.append(_of_run(run, basin, len(found)))
         views[name] = tuple(kept)
         if problem.dim == 1:
-            try:
+            with suppress(NotApplicable, ArgumentError):
                 exponents[name] = large_deviations(problem, method, box[0])
-            except (NotApplicable, ArgumentError):
-                pass
     return StationaryComparison(problem, found, views, exponents, tuple(notes), settings)
 
 

@@ -32,7 +32,9 @@ def _curves(comparison):
         for view in views:
             density = _binned(view.law, [edges])
             top = max(top, density.max())
-            ax.stairs(np.where(density > 0, density, np.nan), edges, label=view.name, baseline=None, **_LOOKS[view.name])
+            ax.stairs(
+                np.where(density > 0, density, np.nan), edges, label=view.name, baseline=None, **_LOOKS[view.name]
+            )
         for minimum in comparison.minima[:, 0]:
             ax.axvline(minimum, color=PALE, linewidth=0.8, zorder=0)
         ax.set(yscale="log", ylim=(top * 10.0**-_DECADES, 3 * top), ylabel="density", title=literal(name))

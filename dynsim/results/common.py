@@ -2,6 +2,7 @@
 
 
 def xarray_module():
+    """The module xarray, which is an extra."""
     try:
         import xarray
     except ImportError:

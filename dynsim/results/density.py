@@ -126,8 +126,7 @@ class Density:
         coordinates : int or tuple of int
             Increasing.
         """
-        chosen = (coordinates,) if np.ndim(coordinates) == 0 else tuple(coordinates)
-        chosen = tuple(_check.count("coordinates", j, least=0) for j in chosen)
+        chosen = tuple(_check.count("coordinates", j, least=0) for j in np.atleast_1d(coordinates).tolist())
         if not chosen or list(chosen) != sorted(set(chosen)) or chosen[-1] >= self.dim:
             raise ArgumentError(f"coordinates must be increasing numbers below dim = {self.dim}, got {coordinates!r}")
         label = f"coordinates {list(chosen)} of {self.label}"
@@ -244,6 +243,3 @@ class Density:
             f"Density({self.label}: {self.log_mass.size} {kind}, residual {self.residual:.1e}, "
             f"boundary mass {self.boundary_mass:.1e}, refinement gap {self.refinement_gap:.1e})"
         )
-
-
-

@@ -62,7 +62,9 @@ class GridFunction:
 
         distance, nearest = cKDTree(self.x).query(theta)
         if (distance > 1e-9 * (1 + np.abs(theta).max(initial=0.0))).any():
-            raise ArgumentError(f"theta must be states of the chain, {theta.reshape(-1, dim)[np.argmax(distance)]} is none")
+            raise ArgumentError(
+                f"theta must be states of the chain, {theta.reshape(-1, dim)[np.argmax(distance)]} is none"
+            )
         return self.values[nearest]
 
     def plot(self, ax=None, **style):
@@ -77,7 +79,9 @@ class GridFunction:
         return xarray_module().DataArray(self.values, dims=("point",), coords=coords, name="values")
 
     def __repr__(self):
-        return f"GridFunction({self.label}: {self.values.size} values, {self.values.min():.4g} to {self.values.max():.4g})"
+        return (
+            f"GridFunction({self.label}: {self.values.size} values, {self.values.min():.4g} to {self.values.max():.4g})"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +93,8 @@ class Spectrum:
     eigenvalues : ndarray of complex, shape (k,)
         Of the generator, 0 first; of the transition matrix, 1 first. From slow to fast.
     rates : ndarray, shape (k,)
-        At which the modes decay: −Re λ of a generator, per unit of time; −ln|λ| of a chain, per step. ``rates[1]`` is the
-        spectral gap.
+        At which the modes decay: −Re λ of a generator, per unit of time; −ln|λ| of a chain, per step. ``rates[1]`` is
+        the spectral gap.
     functions : ndarray of complex, shape (k, m)
         Right eigenvectors, functions of the start, with largest modulus 1; the first is constant.
     residuals : ndarray, shape (k,)

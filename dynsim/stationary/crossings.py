@@ -1,8 +1,8 @@
 """Jumps over the edge of a region: where they cross it, so that passage times are of second order in the cell width.
 
-A jump from a cell center into the region ends on the region's edge, a share s of its length away; that it is shorter is made
-up for in its rate f and in the rate g of the jump in the opposite direction, of share t, so that drift and diffusion
-along them stay the same (Shortley & Weller 1938):
+A jump from a cell center into the region ends on the region's edge, a share s of its length away; that it is shorter
+is made up for in its rate f and in the rate g of the jump in the opposite direction, of share t, so that drift and
+diffusion along them stay the same (Shortley & Weller 1938):
 
     f' = ((f + g) + t (f − g)) / (s (s + t)),    g' = ((f + g) − s (f − g)) / (t (s + t)).
 """
@@ -24,7 +24,11 @@ def stopped(process, regions, masks):
     for number, mask in enumerate(masks):
         region_of[mask] = number
     alive = region_of[rates.row] < 0
-    rows, columns, values = rates.row[alive].astype(np.int64), rates.col[alive].astype(np.int64), rates.data[alive].copy()
+    rows, columns, values = (
+        rates.row[alive].astype(np.int64),
+        rates.col[alive].astype(np.int64),
+        rates.data[alive].copy(),
+    )
     crossing = np.flatnonzero(region_of[columns] >= 0)
     share = np.ones(rows.size)
     functions = list(regions.values())
@@ -73,7 +77,11 @@ def _opposite(grid, rows, columns):
     result = np.zeros(rows.size, dtype=np.int64)
     valid = np.ones(rows.size, dtype=bool)
     for i, k, n, periodic in zip(
-        np.unravel_index(rows, grid.shape), np.unravel_index(columns, grid.shape), grid.shape, grid.periodic, strict=True
+        np.unravel_index(rows, grid.shape),
+        np.unravel_index(columns, grid.shape),
+        grid.shape,
+        grid.periodic,
+        strict=True,
     ):
         step = k - i
         if periodic:

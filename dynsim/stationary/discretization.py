@@ -29,7 +29,9 @@ def sides_of(sides, dim) -> tuple[tuple[str, str], ...]:
         sides = [sides]
     pairs = [(side, side) if isinstance(side, str) else tuple(side) for side in sides]
     if len(pairs) != dim or any(len(pair) != 2 for pair in pairs):
-        raise ArgumentError(f"sides must be one name, or one or a pair (low, high) for each of {dim} axes, got {sides!r}")
+        raise ArgumentError(
+            f"sides must be one name, or one or a pair (low, high) for each of {dim} axes, got {sides!r}"
+        )
     for pair in pairs:
         for side in pair:
             _check.choice("sides", side, SIDES)
@@ -74,7 +76,7 @@ def discretize(sde, grid, sides, scheme) -> Discretized:
 
     drift, noise = coefficients(sde, grid)
     h = grid.widths
-    shut = tuple(tuple("reflecting" if side == "open" else side for side in pair) for pair in sides)
+    shut = [("reflecting" if a == "open" else a, "reflecting" if b == "open" else b) for a, b in sides]
     try:
         rates, killing, report = generator(drift / h, noise / (h[:, :, None] * h[:, None, :]), grid.shape, shut, scheme)
     except ArgumentError as error:

@@ -68,7 +68,7 @@ def order_of_elimination(matrix, points, root) -> np.ndarray:
 
 
 class Elimination:
-    """(D − R) of a sparse Markov chain in factors without subtraction: R ≥ 0 the rates between states, D their row sums.
+    """D − R of a sparse Markov chain in factors without subtraction: R ≥ 0 the rates between states, D their row sums.
 
     Parameters
     ----------

@@ -21,7 +21,6 @@ _ERROR = (-3 * _GAMMA**2 + 4 * _GAMMA - 2) / (12 * (2 - _GAMMA))  # of the step,
 _MOST_STEPS = 20_000
 
 
-
 def evolve(process, p0, times: ArrayLike, tolerance: float) -> list[Density]:
     """The law at each of some times; see :meth:`dynsim.FokkerPlanck.evolve`."""
     times = _check.array("times", times, ndim=1)
@@ -58,9 +57,9 @@ def laws_after(process, p0, steps: ArrayLike) -> list[Density]:
     if not np.issubdtype(steps.dtype, np.integer) or steps.ndim > 1 or steps[0] < 0 or (np.diff(steps) <= 0).any():
         raise ArgumentError("steps must be increasing whole numbers from 0 on")
     mass = masses_of(process, p0)
+    result: list[Density] = []
     backward = process.rates.T.tocsr()
     staying = 1 - np.asarray(process.rates.sum(axis=1)).ravel() - process.killing
-    result = []
     for n in np.diff(steps, prepend=0):
         for _ in range(n):
             mass = backward @ mass + staying * mass

@@ -40,9 +40,9 @@ class FokkerPlanck(MarkovProcess):
     n_cells : int or sequence of int, optional
         Cells along each axis, at least 4; by default 2000 for dim 1, 128 for dim 2, 32 for dim 3.
     sides : str or sequence, optional
-        What happens at the sides: "open" (the default: the box cuts off the whole space, which is refused if it cuts off
-        more than 1 % of the mass), "reflecting", "periodic" or "absorbing". One for all, one for each axis, or a pair
-        (low, high) for each axis.
+        What happens at the sides: "open" (the default: the box cuts off the whole space, which is refused if it cuts
+        off more than 1 % of the mass), "reflecting", "periodic" or "absorbing". One for all, one for each axis, or a
+        pair (low, high) for each axis.
     breaks : sequence of float, or one sequence for each axis, optional
         Points that must be faces of cells, besides the ``breaks`` of an SDE of dim 1.
     stretch : pair of float, or one pair or None for each axis, optional
@@ -52,17 +52,18 @@ class FokkerPlanck(MarkovProcess):
         Directions of the axes of the grid as columns; bounds, breaks and stretch are then in coordinates s, θ = axes s.
     scheme : str, optional
         "exponential" (also "auto"): as above, right about barriers. "hybrid": central differences of the drift in the
-        cells where all rates stay positive; moments are far more accurate, exact for linear drift and constant noise, but
-        the times to cross a barrier are exponentially wrong on a coarse grid. "central": everywhere, which may make
+        cells where all rates stay positive; moments are far more accurate, exact for linear drift and constant noise,
+        but the times to cross a barrier are exponentially wrong on a coarse grid. "central": everywhere, which may make
         masses negative: ``negative_mass`` says how much.
     solver : str, optional
-        For the stationary law. "gth": elimination without subtraction; "lu": SuperLU; "aggregation": iterative, for large
-        3-D grids. "auto": "gth" where its factors are small, else "aggregation"; "lu" for ``scheme="central"``.
+        For the stationary law. "gth": elimination without subtraction; "lu": SuperLU; "aggregation": iterative, for
+        large 3-D grids. "auto": "gth" where its factors are small, else "aggregation"; "lu" for ``scheme="central"``.
 
     Raises
     ------
     ArgumentError
-        If an argument is out of its range, or μ or D is not finite, or D not positive semidefinite, somewhere in the box.
+        If an argument is out of its range, or μ or D is not finite, or D not positive semidefinite, somewhere in the
+        box.
     NotApplicable
         If the SDE has more than 3 dimensions.
     TooLarge
@@ -76,6 +77,8 @@ class FokkerPlanck(MarkovProcess):
     >>> round(float(well.mean_first_passage(lambda x: x[..., 0] > 1)(-1.0)), 1)
     41.0
     """
+
+    grid: Grid
 
     def __init__(
         self,
@@ -114,7 +117,6 @@ class FokkerPlanck(MarkovProcess):
             stretch=stretch,
             axes=axes,
         )
-        self.x = self.grid.x
         self.label = sde.name
         self.settings = {
             "sde": sde.name,
@@ -124,6 +126,11 @@ class FokkerPlanck(MarkovProcess):
             "scheme": self.scheme,
             "solver": self.solver,
         }
+
+    @property
+    def x(self) -> np.ndarray:
+        """Centers of the cells, shape (m, dim)."""
+        return self.grid.x
 
     @property
     def rates(self) -> sparse.csr_array:
@@ -139,8 +146,8 @@ class FokkerPlanck(MarkovProcess):
     def details(self) -> dict:
         """How the noise was split along vectors between cells, for dim above 1.
 
-        ``reach``: cells that the longest goes along an axis; ``added_noise``: the largest share of the trace of D that was
-        added to it where shorter ones were taken.
+        ``reach``: cells that the longest goes along an axis; ``added_noise``: the largest share of the trace of D that
+        was added to it where shorter ones were taken.
         """
         if self.grid.dim == 1:
             return {}
@@ -159,8 +166,8 @@ class FokkerPlanck(MarkovProcess):
             If halving the number of cells changes the result too much, or the box cuts off more than 1 % of the mass;
             the error carries the result.
         NotApplicable
-            If there is no unique stationary density: the process is absorbed, never leaves one of several sets, or has a
-            tail that cannot be normalized.
+            If there is no unique stationary density: the process is absorbed, never leaves one of several sets, or has
+            a tail that cannot be normalized.
         """
         return self._stationary
 
@@ -190,7 +197,7 @@ class FokkerPlanck(MarkovProcess):
         return np.inf if lost.any() else float(integrand[density.mass > 0].sum())
 
     def evolve(self, p0, times: ArrayLike, *, tolerance: float = 1e-6) -> list[Density]:
-        """The law at each of some times from a start, by TR-BDF2 with steps that keep the error of each below tolerance.
+        """The law at each of some times from a start, by TR-BDF2 with steps that keep their errors below tolerance.
 
         Parameters
         ----------
@@ -225,7 +232,8 @@ class FokkerPlanck(MarkovProcess):
         Raises
         ------
         Unresolved
-            If half as many cells change the logarithm of the longest time by more than 0.5; the error carries the result.
+            If half as many cells change the logarithm of the longest time by more than 0.5; the error carries the
+            result.
         """
         times = super().mean_first_passage(target)
         coarser = self._on_coarser(lambda process: MarkovProcess.mean_first_passage(process, target))
@@ -250,7 +258,6 @@ class FokkerPlanck(MarkovProcess):
         for name in ("_discretized", "_stationary"):
             process.__dict__.pop(name, None)
         process.grid = self.grid.coarsened()
-        process.x = process.grid.x
         try:
             return question(process)
         except (ArgumentError, NotApplicable):  # a region without a center
@@ -283,9 +290,7 @@ def discretize_line(sde, grid):
     return drift[:, 0], noise[:, 0, 0]
 
 
-def stationary_density(
-    sde: SDE, bounds: ArrayLike, n_cells: int | ArrayLike | None = None, **options
-) -> Density:
+def stationary_density(sde: SDE, bounds: ArrayLike, n_cells: int | ArrayLike | None = None, **options) -> Density:
     """Stationary density of an Itô SDE on a grid: ``FokkerPlanck(sde, bounds, n_cells, **options).stationary()``.
 
     Solves 0 = −∇·(μ p) + ½ Σ_ij ∂_i∂_j (D_ij p), D = σσᵀ, without flux through the sides.

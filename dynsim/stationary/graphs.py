@@ -68,8 +68,8 @@ def reducible(label, classes, x) -> str:
     shown = "; ".join(_extent(x[members]) for members in classes[:4])
     more = f" and {len(classes) - 4} more" if len(classes) > 4 else ""
     return (
-        f"the stationary law of {label} is not unique: it never leaves any of {len(classes)} closed sets: {shown}{more}; "
-        "choose bounds around one of them"
+        f"the stationary law of {label} is not unique: it never leaves any of {len(classes)} closed sets: "
+        f"{shown}{more}; choose bounds around one of them"
     )
 
 

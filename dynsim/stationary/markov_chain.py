@@ -61,14 +61,18 @@ class MarkovChain(MarkovProcess):
         """The states."""
         return self.states
 
-    @cached_property
+    @property
     def rates(self) -> sparse.csr_array:
         """Probabilities of the jumps between different states, shape (m, m)."""
+        return self._jumps
+
+    @cached_property
+    def _jumps(self):
         jumps = (self.transition - sparse.diags_array(self.transition.diagonal())).tocsr()
         jumps.eliminate_zeros()
         return jumps
 
-    @cached_property
+    @property
     def killing(self) -> np.ndarray:
         """0: nothing leaves a finite chain, shape (m,)."""
         return np.zeros(len(self.states))

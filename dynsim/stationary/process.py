@@ -16,8 +16,8 @@ from dynsim.stationary.solvers import places_of, solve
 class MarkovProcess:
     """Base of :class:`FokkerPlanck`, :class:`TransferOperator` and :class:`MarkovChain`; never made by itself.
 
-    All answers come from the rates between cells or states by elimination without subtraction: probabilities of 1e-50 and
-    times of 1e50 have the same relative accuracy as others.
+    All answers come from the rates between cells or states by elimination without subtraction: probabilities of 1e-50
+    and times of 1e50 have the same relative accuracy as others.
 
     Attributes
     ----------
@@ -33,12 +33,24 @@ class MarkovProcess:
         What it is.
     """
 
-    x: np.ndarray
     grid: Grid | None
-    rates: sparse.csr_array
-    killing: np.ndarray
     label: str
     discrete = False  # time
+
+    @property
+    def x(self) -> np.ndarray:
+        """Centers of the cells, or the states."""
+        raise NotImplementedError
+
+    @property
+    def rates(self) -> sparse.csr_array:
+        """Rates or probabilities of the jumps, without the diagonal."""
+        raise NotImplementedError
+
+    @property
+    def killing(self) -> np.ndarray:
+        """Rates of leaving for good."""
+        raise NotImplementedError
 
     def closed_classes(self) -> list[np.ndarray]:
         """Numbers of the cells or states of each set that is never left and whose members all reach each other."""
@@ -85,8 +97,8 @@ class MarkovProcess:
     def reactive_flux(self, a: Region, b: Region) -> ReactiveFlux:
         """How often, and where, the stationary process goes from region ``a`` to region ``b``.
 
-        f_ij = p_i q⁻_i r_ij q⁺_j, q⁺ the probability of reaching b before a, q⁻ that of coming from a rather than from b;
-        its net sum through a surface between them is the rate (E & Vanden-Eijnden 2006; Metzner et al. 2009).
+        f_ij = p_i q⁻_i r_ij q⁺_j, q⁺ the probability of reaching b before a, q⁻ that of coming from a rather than from
+        b; its net sum through a surface between them is the rate (E & Vanden-Eijnden 2006; Metzner et al. 2009).
         """
         in_a, in_b = self._disjoint(a, b)
         log_p = self.stationary().log_mass
@@ -143,8 +155,8 @@ class MarkovProcess:
     def spectrum(self, k: int = 6) -> Spectrum:
         """The k slowest modes: eigenvalues of the generator or transition matrix, with their functions.
 
-        By Arnoldi's method on the inverse, whose factors have no subtraction: gaps of 1e-20 are right. Modes much slower
-        than the others are taken out before these are computed.
+        By Arnoldi's method on the inverse, whose factors have no subtraction: gaps of 1e-20 are right. Modes much
+        slower than the others are taken out before these are computed.
         """
         k = _check.count("k", k)
         m = len(self.x)
@@ -175,7 +187,7 @@ class MarkovProcess:
         return self.x[some] if self.grid is None else places_of(self.grid, some)
 
     def _point_mass(self, point):
-        """Masses (m,) that stand for a point: of its state, or of the cells around it with it as their mean, or None."""
+        """Masses (m,) that stand for a point: its state, or the cells around it with it as their mean; or None."""
         mass = np.zeros(len(self.x))
         if self.grid is not None:
             cells, shares = self.grid.around(point)

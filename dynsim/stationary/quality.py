@@ -28,7 +28,7 @@ def assessed(process) -> Density:
     laws = [process.law_on(grid) for grid in levels]
     gaps = [gap(a, la[0], b, lb[0]) for a, la, b, lb in zip(levels, laws, levels[1:], laws[1:], strict=False)]
     order = float(np.log2(gaps[1] / gaps[0])) if len(gaps) == 2 and gaps[0] > 0 and gaps[1] > 0 else np.nan
-    density = None
+    density: Density | None = None
     for level in reversed(range(min(2, len(levels)))):
         grid, (log_mass, residual, negative) = levels[level], laws[level]
         density = Density(
@@ -45,6 +45,7 @@ def assessed(process) -> Density:
             coarser=density,
             details=process.details if level == 0 else {},
         )
+    assert density is not None
     _refuse_cut_off(process, density)
     _refuse_unresolved(density)
     return density
@@ -60,7 +61,8 @@ def refuse_unresolved_times(times):
     if coarse > 0 and fine > 0 and abs(np.log(coarse / fine)) > _PEAK_MOVE:
         raise Unresolved(
             f"the grid does not resolve the {times.label}: from {np.round(times.coarser.x[far], 6).tolist()} it is "
-            f"{fine:.4g}, and {coarse:.4g} with half as many cells along each axis; use more cells (the result is in .result)",
+            f"{fine:.4g}, and {coarse:.4g} with half as many cells along each axis; use more cells "
+            "(the result is in .result)",
             times,
             abs(fine - coarse),
         )
@@ -157,8 +159,8 @@ def _refuse_cut_off(process, density):
         return
     if far >= _NO_NEARER * (cut - far):
         raise NotApplicable(
-            f"{process.label} has no stationary density on the whole space: its tail cannot be normalized (of a box four "
-            f"times as large as bounds, {cut:.2g} of the mass lies outside bounds, and {far:.2g} outside twice bounds); "
+            f"{process.label} has no stationary density on the whole space: its tail cannot be normalized (of a box "
+            f"four times as large, {cut:.2g} of the mass lies outside bounds, and {far:.2g} outside twice bounds); "
             "sides='reflecting' solves on the box as it is"
         )
     raise Unresolved(

@@ -21,8 +21,8 @@ from dynsim.methods import SGD, Method
 from dynsim.noise import Gaussian
 from dynsim.problems import Problem
 from dynsim.sampling import WithoutReplacement
-from dynsim.stationary.outcomes import outcomes
 from dynsim.stationary.barriers import QuasiPotential, build, gaussian_slope, refuse_still
+from dynsim.stationary.outcomes import outcomes
 
 _STILL = 64 * np.finfo(np.float64).eps  # relative to its parts, a sum that is nothing but rounding
 _ITERATIONS = 200  # of Newton's method, which takes few unless λ is tiny against the single ξ

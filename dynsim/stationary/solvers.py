@@ -16,7 +16,9 @@ def chosen(solver, scheme):
     """The solver for a scheme."""
     if scheme == "central":  # negative rates
         if solver not in ("auto", "lu"):
-            raise ArgumentError(f"solver for scheme='central' must be 'lu', as its rates may be negative, got {solver!r}")
+            raise ArgumentError(
+                f"solver for scheme='central' must be 'lu', as its rates may be negative, got {solver!r}"
+            )
         return "lu"
     return solver
 

@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import NotApplicable, Unresolved
 from dynsim.grid import Grid
@@ -69,6 +68,7 @@ class TransferOperator(MarkovProcess):
     160.0
     """
 
+    grid: Grid
     discrete = True
 
     def __init__(
@@ -85,19 +85,27 @@ class TransferOperator(MarkovProcess):
         dim = state_width("invariant_measure", problem, method)
         if dim > max(_CELLS):
             raise NotApplicable(
-                f"Ulam's method is for states of one or two numbers, those of {method.name} on {problem.name} have {dim}: "
-                "use iterate with observers.Histogram instead"
+                f"Ulam's method is for states of one or two numbers, those of {method.name} on {problem.name} have "
+                f"{dim}: use iterate with observers.Histogram instead"
             )
         self.grid = Grid.make(bounds, _CELLS[dim] if n_cells is None else n_cells, dim=dim, breaks=breaks)
-        self.x = self.grid.x
         self.label = f"{method.name} on {problem.name}"
-        self.killing = np.zeros(self.grid.size)
         self.settings = {
             "problem": problem.name,
             "method": repr(method),
             "bounds": np.array(bounds, dtype=float).tolist(),
             "n_cells": list(self.grid.shape),
         }
+
+    @property
+    def x(self) -> np.ndarray:
+        """Centers of the cells, shape (m, dim)."""
+        return self.grid.x
+
+    @property
+    def killing(self) -> np.ndarray:
+        """0, as a step out of the box is not taken, shape (m,)."""
+        return np.zeros(self.grid.size)
 
     @property
     def rates(self) -> sparse.csr_array:
@@ -112,9 +120,9 @@ class TransferOperator(MarkovProcess):
     def stationary(self) -> Density:
         """The stationary law, on this grid, on half and on a quarter of the cells along each axis.
 
-        ``refinement_gap`` is the Wasserstein distance of the first two in standard deviations: a singular measure has no
-        density that could converge in total variation. ``details`` holds ``verdict``, whether there is a density at all
-        or this is a singular measure seen at the scale of a cell, with the correlation dimension; and ``leak``, the
+        ``refinement_gap`` is the Wasserstein distance of the first two in standard deviations: a singular measure has
+        no density that could converge in total variation. ``details`` holds ``verdict``, whether there is a density at
+        all or this is a singular measure seen at the scale of a cell, with the correlation dimension; and ``leak``, the
         probability of a step out of the box.
 
         Raises
@@ -151,7 +159,7 @@ class TransferOperator(MarkovProcess):
         while len(levels) < 3 and all(n % 2 == 0 and n >= 16 for n in levels[-1].shape):
             levels.append(levels[-1].coarsened())
         density = None
-        for level, grid in reversed(list(enumerate(levels))):
+        for grid in reversed(levels):
             log_mass, leak, residual = self._law_on(grid)
             law = Density(
                 x=grid.x,
@@ -190,8 +198,8 @@ class TransferOperator(MarkovProcess):
             )
         if density.refinement_gap > _LARGEST_DISTANCE:
             raise Unresolved(
-                f"the grid does not resolve the invariant measure of {self.label}: half as many cells along each axis move "
-                f"it by {density.refinement_gap:.2g} standard deviations; use more cells, or narrower bounds "
+                f"the grid does not resolve the invariant measure of {self.label}: half as many cells along each axis "
+                f"move it by {density.refinement_gap:.2g} standard deviations; use more cells, or narrower bounds "
                 "(the result is in .result)",
                 density,
                 density.refinement_gap,
@@ -249,9 +257,9 @@ def invariant_measure(
     """Invariant measure of the discrete chain of a method, by Ulam's method on a grid of cells.
 
     ``TransferOperator(problem, method, bounds, n_cells, **options).stationary()``: the measure μ with μ P = μ of
-    ``P_ij = (1/|C_i|) ∫_{C_i} P(θ' ∈ C_j | θ) dθ``, θ' one step from θ. It is the law of the chain itself, not of its SDE
-    limit (:func:`stationary_density`); where the chain lives on a lattice, :func:`markov_chain` has its law exactly,
-    coset by coset.
+    ``P_ij = (1/|C_i|) ∫_{C_i} P(θ' ∈ C_j | θ) dθ``, θ' one step from θ. It is the law of the chain itself, not of its
+    SDE limit (:func:`stationary_density`); where the chain lives on a lattice, :func:`markov_chain` has its law
+    exactly, coset by coset.
 
     Parameters
     ----------
