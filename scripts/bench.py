@@ -7,10 +7,11 @@
     python scripts/bench.py chain       SGD and RR on AY §4.1.1, 4 800 terms, and §4.1.2, 2 800 terms in 10 dimensions
     python scripts/bench.py methods     what each sampling scheme, method and noise costs
     python scripts/bench.py scaling     cost against paths, steps and threads; memory against steps
+    python scripts/bench.py density     stationary densities in 2-D (128² to 512² cells) and 3-D: time, memory, error
     python scripts/bench.py long        10^10 path-steps of the double well with a histogram and its errors
 
-Costs are the best of several rounds in which all contestants take turns; compilation is not counted. diffrax, torchsde
-and g++ take part where they are installed.
+Costs are the best of several rounds in which all contestants take turns; compilation is not counted. diffrax, torchsde,
+g++, fplanck and py-pde take part where they are installed.
 """
 
 import argparse
@@ -24,10 +25,11 @@ sys.path.insert(0, str(Path(__file__).with_name("bench")))
 
 from chain import chain, methods
 from costs import describe_machine
+from density import density
 from ensemble import ensemble
 from scaling import long, observers, scaling, schemes
 
-BENCHMARKS = {f.__name__: f for f in (ensemble, schemes, observers, chain, methods, scaling, long)}
+BENCHMARKS = {f.__name__: f for f in (ensemble, schemes, observers, chain, methods, scaling, density, long)}
 
 
 def main():

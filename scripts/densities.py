@@ -64,7 +64,8 @@ def on_lattice(eta, method):
 def one_state_a_cell(method, chain):
     """Ulam's method on cells of the lattice's width with the kinks on faces: then it is the chain."""
     h = width(chain)
-    if not np.allclose(VALLEYS.kinks / h, np.round(VALLEYS.kinks / h), atol=1e-6):
+    kinks = np.array(VALLEYS.kinks) / h
+    if not np.allclose(kinks, np.round(kinks), atol=1e-6):
         return None, "no cells of the lattice's width have all kinks on faces"
     low, high = np.floor(chain.states.min() / h) - 8, np.ceil(chain.states.max() / h) + 8
     n_cells = int(high - low + 3) // 4 * 4
@@ -235,7 +236,7 @@ def simulated_masses(method, starts, edges, basin, steps, burn_in):
 def muller_brown(steps, out, n_cells=512):
     """AY §4.2: the tables of both schemes."""
     for name, method in list(schemes(0.002).items())[:2]:
-        muller_brown_of(name, method, steps * (20 if name == "RR" else 2), out, n_cells)
+        muller_brown_of(name, method, steps * (10 if name == "RR" else 1), out, n_cells)
 
 
 def muller_brown_of(name, method, steps, out, n_cells):
@@ -267,7 +268,7 @@ def muller_brown_of(name, method, steps, out, n_cells):
     laws = {"Ulam": measure, "SDE": sde}
     for start, points_of_start in starts.items():
         begun = time.perf_counter()
-        burn_in = steps // (2 * N_PATHS) if start == "from all minima" else 0
+        burn_in = round(0.8 * steps / N_PATHS) if start == "from all minima" else 0
         masses, errors, laws["run"] = simulated_masses(method, points_of_start, edges, basin, steps, burn_in)
         row(f"{steps:.0e} steps {start}", masses, errors, f"{time.perf_counter() - begun:.0f} s")
         deviations[start] = np.abs(masses - limit) / np.hypot(errors, error)

@@ -13,7 +13,13 @@ _gemm = types.ExternalFunction(
     types.intc(
         *(types.char,) * 3,  # the type, and whether to transpose either
         *(_COUNT,) * 3,
-        *(_NUMBERS, _NUMBERS, _COUNT, _NUMBERS, _COUNT),  # factor, first and second matrix with the lengths of their rows
+        *(
+            _NUMBERS,
+            _NUMBERS,
+            _COUNT,
+            _NUMBERS,
+            _COUNT,
+        ),  # factor, first and second matrix with the lengths of their rows
         *(_NUMBERS, _NUMBERS, _COUNT),
     ),
 )
@@ -26,12 +32,10 @@ def add_product(c, c_row, share, a, a_row, b, b_row, m, k, n):
     ``c_row`` and so on: the distance between the beginnings of two rows.
     """
     factors = np.array([1.0, share])
-    beta = factors[1:]
+    one, beta = factors.ctypes, factors[1:].ctypes
+    kind, plain = ord("d"), ord("n")
     # BLAS goes by columns: Cᵀ = Bᵀ Aᵀ
-    _gemm(
-        ord("d"), ord("n"), ord("n"), n, m, k, factors.ctypes, b.ctypes, b_row, a.ctypes, a_row, beta.ctypes, c.ctypes,
-        c_row
-    )
+    _gemm(kind, plain, plain, n, m, k, one, b.ctypes, b_row, a.ctypes, a_row, beta, c.ctypes, c_row)
 
 
 if config.DISABLE_JIT:

@@ -13,9 +13,6 @@ slowly that it seems to stand still; masses count as found only if a cycle with 
 them as they are.
 """
 
-from dataclasses import dataclass, field
-from itertools import cycle, product
-
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
@@ -23,8 +20,9 @@ from scipy.sparse.csgraph import connected_components
 from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.stationary import hierarchy
+from dynsim.stationary.graphs import closed_classes
 
-_COARSEST = 64  # states of the chain that is solved by elimination, which takes 0.1 ms
 _SWEEPS = 2  # before and after each visit of the coarser level
 _MOST_STRETCH = 5.0  # of Aitken's extrapolation
 _HISTORY = 4  # differences of cycles in Anderson's extrapolation
@@ -33,7 +31,6 @@ _DAMPING = 0.3  # the extrapolation weighs the relative change of a cell by this
 _SETTLED = 1e-9  # change of all log-masses in a cycle at which they count as found
 _PATIENCE = 12  # cycles after which the aggregates are chosen anew …
 _PROGRESS = 1e-3  # … unless the changes have shrunk by this factor
-_WEAKEST = 0.02  # share of the exchange of either of two cells, below which they are not paired
 _SMALL, _LENIENCE = 1e-50, 1e-3  # changes of smaller masses count less: they hang on the others and settle last
 _TINY = 1e-200  # smaller masses are found afterwards, from those around them; where possible, all below _SMALL
 _MARGIN = 1e15  # fluxes that tie states together exceed by this factor those of masses not found yet
@@ -54,7 +51,7 @@ def stationary_by_aggregation(
     """Logarithms of the stationary masses of a Markov chain on the cells of a grid, by multilevel aggregation.
 
     Solves Σ_j p_j R_ji = p_i Σ_j R_ij, Σ p = 1, in memory and time proportional to the number of rates: a second or two
-    for 64³ cells. Log-masses are right to about 1e-8, those below 1e-50 to 1e-6, also where wells hardly exchange mass.
+    for 64³ cells. Log-masses are right to about 1e-7, those below 1e-50 to 1e-6, also where wells hardly exchange mass.
 
     Parameters
     ----------
@@ -316,8 +313,8 @@ def _iterate(rates, shape, cells, mass, tolerance, max_cycles):
     """Cycles until the residual and the changes of the log-masses are small; also returns whose masses are found."""
     from dynsim._kernels import aggregation as kernels
 
-    finest = _finest_level(rates, shape, cells)
-    levels = _blocks(finest, shape, cells)
+    finest = hierarchy.finest_level(rates, shape, cells)
+    levels = hierarchy.blocks(finest, shape, cells)
     in_blocks, last_choice, paired_at, small_tried = True, 0, -1, False
     history: list[tuple[np.ndarray, np.ndarray]] = []
     changes: list[float] = []
@@ -342,7 +339,7 @@ def _iterate(rates, shape, cells, mass, tolerance, max_cycles):
                     f"parts of the chain exchange less than {_MARGIN * _TINY:g} of the mass; use elimination"
                 )
             if core is not None:
-                levels, in_blocks, paired_at, last_choice = _pairs(finest, shape, cells, mass), False, n, n
+                levels, in_blocks, paired_at, last_choice = hierarchy.pairs(finest, shape, cells, mass), False, n, n
                 history.clear()
                 before = after
                 continue
@@ -350,7 +347,10 @@ def _iterate(rates, shape, cells, mass, tolerance, max_cycles):
             if min(changes[-3 * _PATIENCE :]) > 0.5 * min(changes[: -3 * _PATIENCE], default=np.inf):
                 break
             in_blocks, last_choice = not in_blocks, n
-            levels = _blocks(finest, shape, cells) if in_blocks else _pairs(finest, shape, cells, mass)
+            if in_blocks:
+                levels = hierarchy.blocks(finest, shape, cells)
+            else:
+                levels = hierarchy.pairs(finest, shape, cells, mass)
             history.clear()
         if wide > _NEARLY_LINEAR or (n > 1 and changes[-1] > 2 * changes[-2]):
             history.clear()
@@ -411,116 +411,6 @@ def _scale(kernels, mass, total):
     np.maximum(mass, kernels.FLOOR, out=mass)
 
 
-@dataclass(eq=False)
-class _Level:
-    """A chain of aggregates, its rates in the order of their targets."""
-
-    chain: tuple  # first, source, rate, leaving, as the kernels want them
-    orders: cycle  # of the sweeps, one after the other
-    within: tuple = ()  # group (of each state of the finer level), place (of each of its rates)
-    masses: np.ndarray = field(init=False)
-    steps: np.ndarray = field(init=False)
-
-    def __post_init__(self):
-        m = self.chain[3].size
-        self.masses, self.steps = np.empty((3, m)), np.empty((2, m))
-
-
-def _finest_level(rates, shape, cells):
-    incoming = rates.T.tocsr()
-    source = incoming.indices.astype(np.int32)
-    leaving = np.bincount(source, incoming.data, rates.shape[0])
-    orders = _grid_orders(shape, cells, rates.shape[0])
-    return _Level((incoming.indptr.astype(np.int32), source, incoming.data, leaving), orders)
-
-
-def _grid_orders(shape, cells, m):
-    """Orders of the states along each of the 2^dim diagonals of the grid, opposite ones in turn; others come last."""
-    number = np.full(np.prod(shape), -1, dtype=np.int32)
-    number[cells] = np.arange(cells.size)
-    others = np.arange(cells.size, m, dtype=np.int32)
-    number = number.reshape(shape)
-    orders = []
-    for flips in product((False, True), repeat=len(shape) - 1):
-        axes = [axis + 1 for axis, flip in enumerate(flips) if flip]
-        order = np.flip(number, axes).ravel()
-        order = order[order >= 0]
-        orders += [np.concatenate([order, others]), np.concatenate([order[::-1], others])]
-    return cycle(orders)
-
-
-def _point_orders(points, m):
-    """The same for states at points (n, dim)."""
-    others = np.arange(points.shape[0], m, dtype=np.int32)
-    orders = []
-    for signs in product((1, -1), repeat=points.shape[1] - 1):
-        order = np.lexsort((points * np.array([1, *signs])).T[::-1]).astype(np.int32)
-        orders += [np.concatenate([order, others]), np.concatenate([order[::-1], others])]
-    return cycle(orders)
-
-
-def _blocks(finest, shape, cells):
-    """Levels of blocks of 2^dim cells; a state that is not on the grid stays alone."""
-    levels = [finest]
-    while cells.size > _COARSEST:
-        coarse_shape = tuple((n + 1) // 2 for n in shape)
-        corner = [index // 2 for index in np.unravel_index(cells, shape)]
-        cells, group = np.unique(np.ravel_multi_index(corner, coarse_shape), return_inverse=True)
-        shape = coarse_shape
-        others = range(cells.size, cells.size + levels[-1].chain[3].size - group.size)
-        group = np.concatenate([group, others]).astype(np.int32)
-        m = cells.size + len(others)
-        levels.append(_aggregated(levels[-1], group, m, _grid_orders(shape, cells, m)))
-    return levels
-
-
-def _pairs(finest, shape, cells, mass):
-    """Levels of pairs of pairs of states that exchange much, as far as there are any."""
-    from dynsim._kernels import aggregation as kernels
-
-    levels = [finest]
-    first, source, rate, _ = finest.chain
-    flux = sparse.csr_array((rate * mass[source], source, first))
-    flux = (flux + flux.T)[: cells.size, : cells.size]
-    first, neighbor, flux = flux.indptr.astype(np.int32), flux.indices.astype(np.int32), flux.data
-    points = np.stack(np.unravel_index(cells, shape), axis=1).astype(float)
-    while points.shape[0] > _COARSEST:
-        group = np.arange(points.shape[0], dtype=np.int32)
-        n = group.size
-        for _ in range(2):
-            pair = np.empty(n, np.int32)
-            n = kernels.match(first, neighbor, flux, _WEAKEST, np.empty(pair.size), pair)
-            first, neighbor, place = _joined(first, neighbor, pair, n)
-            flux = np.bincount(place[place >= 0], flux[place >= 0], neighbor.size)
-            group = pair[group]
-        if n > 0.9 * points.shape[0]:
-            break
-        sizes = np.bincount(group)
-        points = np.stack([np.bincount(group, x) / sizes for x in points.T], axis=1)
-        others = range(n, n + levels[-1].chain[3].size - group.size)
-        group = np.concatenate([group, others]).astype(np.int32)
-        m = n + len(others)
-        levels.append(_aggregated(levels[-1], group, m, _point_orders(points, m)))
-    return levels
-
-
-def _aggregated(level, group, m, orders):
-    """The level above another; its rates are filled in by each cycle."""
-    first, source, place = _joined(*level.chain[:2], group, m)
-    return _Level((first, source, np.empty(source.size), np.empty(m)), orders, (group, place))
-
-
-def _joined(first, source, group, m):
-    """Pattern of the chain of groups, and where each rate goes in it."""
-    from dynsim._kernels import aggregation as kernels
-
-    members = np.argsort(group, kind="stable").astype(np.int32)
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=m))]).astype(np.int32)
-    coarse_first, coarse_source, place = np.empty(m + 1, np.int32), np.empty_like(source), np.empty_like(source)
-    n = kernels.join(first, source, group, members, bounds, coarse_first, coarse_source, place)
-    return coarse_first, coarse_source[:n].copy(), place
-
-
 def _with_hub(rates, into, out):
     """The chain with one more state, the last: rates ``into`` it and ``out`` of it, (m,) each."""
     chain = sparse.block_array([[rates, sparse.csr_array(into[:, None])], [sparse.csr_array(out[None, :]), None]])
@@ -533,20 +423,14 @@ def _among(rates, states):
 
 def _closed_class(rates):
     """The states of the only class that is never left."""
-    n, labels = connected_components(rates, connection="strong")
-    if n == 1:
-        return np.arange(rates.shape[0])
-    is_closed = np.ones(n, dtype=bool)
-    rows = np.repeat(labels, np.diff(rates.indptr))
-    is_closed[rows[rows != labels[rates.indices]]] = False
-    closed = np.flatnonzero(is_closed)
-    if closed.size > 1:
-        sizes = np.sort(np.bincount(labels)[closed])[::-1]
+    closed = closed_classes(rates)
+    if len(closed) > 1:
+        sizes = sorted(map(len, closed), reverse=True)
         raise NotApplicable(
-            f"the stationary masses are not unique: the chain has {closed.size} classes that it never leaves, of "
-            f"{', '.join(map(str, sizes[:4]))}{', …' if closed.size > 4 else ''} states"
+            f"the stationary masses are not unique: the chain has {len(closed)} classes that it never leaves, of "
+            f"{', '.join(map(str, sizes[:4]))}{', …' if len(closed) > 4 else ''} states"
         )
-    return np.flatnonzero(labels == closed[0])
+    return closed[0]
 
 
 def _checked_chain(rates, shape, cells):

@@ -11,7 +11,7 @@ from scipy import sparse
 from dynsim import _check
 from dynsim.errors import NotApplicable, TooLarge
 
-_LEAF = 64  # states that are not cut in two any more
+_LEAF = 32  # states that are not cut in two any more
 
 
 def log_stationary(transition) -> np.ndarray:
