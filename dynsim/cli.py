@@ -152,21 +152,23 @@ def _write(comparison, arguments, stem):
 
 
 def _without_infinities(value):
-    """The same with ±inf, which JSON does not have, as the strings "inf" and "-inf"."""
+    """The same with ±inf, which JSON does not have, as the strings "inf" and "-inf", and nan as null."""
     if isinstance(value, dict):
         return {key: _without_infinities(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_without_infinities(entry) for entry in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
     return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
-def _run_options(arguments, step_size):
+def _run_options(arguments, step_size, least_paths=1):
     """The options of a run, checked."""
     _check.count("seed", arguments.seed, least=0)
     return {
         "step_size": _check.positive("step_size", step_size if arguments.step_size is None else arguments.step_size),
         "n_steps": _check.count("n_steps", arguments.n_steps),
-        "n_paths": _check.count("n_paths", arguments.n_paths),
+        "n_paths": _check.count("n_paths", arguments.n_paths, least=least_paths),
         "rng": arguments.seed,
         "threads": None if arguments.threads is None else _check.count("threads", arguments.threads),
         "progress": True,
@@ -199,7 +201,7 @@ def _stationary(arguments):
     problem = _problem_named(arguments.problem, _valley_options(arguments))
     if arguments.step_size is None and arguments.problem != "two-valleys":
         raise ArgumentError(f"--step-size must be given for {arguments.problem}")
-    options = _run_options(arguments, step_size=0.04)
+    options = _run_options(arguments, step_size=0.04, least_paths=0)
     eta = options.pop("step_size")
     made = {"sgd": lambda: SGD(eta), "rr": lambda: RR(eta), "balanced": lambda: SGD(eta, Balanced())}
     methods = {made[scheme]().name: made[scheme]() for scheme in arguments.scheme}

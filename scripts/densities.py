@@ -1,6 +1,7 @@
 """Where SGD ends up, in all views that dynsim has, side by side with the errors of each.
 
-    python scripts/densities.py valleys          AY §2.1, two_valleys(0.4, 0.1, 5), η from 0.32 to 0.01: the chain on its
+    python scripts/densities.py valleys          AY §2.1, two_valleys(0.4, 0.1, 5), η from 0.32 to 0.01: the chain on
+    its
                                                  lattice, Ulam's method, the SDE, AY Lemma 2.1 and 10^8 steps of runs
     python scripts/densities.py muller-brown     AY §4.2, η = 0.002: mass of each basin from the two-dimensional measure
                                                  of the chain, from its SDE, and from runs with two kinds of starts
@@ -39,7 +40,6 @@ def found(make):
 # AY §2.1
 
 VALLEYS = ds.problems.two_valleys(a1=0.4, eps=0.1, K=5.0)
-BOX = (-2.0, 1.0)
 STEP_SIZES = (0.32, 0.16, 0.04, 0.02, 0.01)
 SAVED = 100  # states of each path
 LIKELY = 1e-9  # mass of states that get a bin of their own
@@ -52,8 +52,8 @@ def sharp(theta):
 
 
 def width(chain):
-    """Distance of neighboring states."""
-    return float(np.diff(chain.states[:, 0]).min())
+    """Distance of neighboring states, without the rounding of their difference."""
+    return round(float(np.diff(chain.states[:, 0]).min()), 12)
 
 
 def on_lattice(eta, method):
@@ -75,27 +75,33 @@ def one_state_a_cell(method, chain):
 def views_of(method, chain):
     """All laws of a scheme, with what is wrong with them."""
     sde = ds.sde_limit(VALLEYS, method)
+    margin = 16 * method.step_size  # the SDE's law falls off over a few step sizes
+    box = (chain.states.min() - margin, chain.states.max() + margin)
     return {
         "Ulam, a cell a state": one_state_a_cell(method, chain),
-        "Ulam, 4000 cells": found(lambda: ds.invariant_measure(VALLEYS, method, BOX, 4000)),
-        "SDE, 4000 cells": found(lambda: ds.stationary_density(sde, BOX, 4000)),
-        "AY Lemma 2.1": found(lambda: ds.theory.lemma_2_1(VALLEYS, method, bounds=BOX, n_cells=4000)),
+        "Ulam, 4000 cells": found(lambda: ds.invariant_measure(VALLEYS, method, box, 4000)),
+        "SDE, 4000 cells": found(lambda: ds.stationary_density(sde, box, 4000)),
+        "AY Lemma 2.1": found(lambda: ds.theory.lemma_2_1(VALLEYS, method, bounds=box, n_cells=4000)),
     }
 
 
 def leaving(method, chain, steps):
-    """Paths from near 0.25: the share in the sharp valley, exact and simulated, at its end, and its largest deviation.
+    """Paths from near 0.25, until most have left: largest deviation of the share in the sharp valley from the exact one.
 
-    In standard errors √(p(1 − p)/n_paths) of the exact share p, over all saved steps where 5 paths are in each part.
+    In standard errors √(p(1 − p)/n_paths) of the exact share p, over the saved steps where 5 paths are in each part.
+    Returns also the last step, the exact and the simulated share there, and the number of these steps.
     """
-    n_steps = steps // N_PATHS
-    every = n_steps // SAVED
-    run = ds.iterate(VALLEYS, method, chain.states[chain.start], n_steps=n_steps, n_paths=N_PATHS, rng=SEED, save_every=every)
+    time_there = chain.mean_hitting_time(lambda theta: theta[..., 0] < 0)
+    every = max(1, round(min(2 * time_there, steps / N_PATHS) / SAVED))
+    start = chain.states[chain.start]
+    run = ds.iterate(
+        VALLEYS, method, start, n_steps=SAVED * every, n_paths=N_PATHS, rng=SEED, save_every=every
+    )
     simulated = sharp(run.x).mean(axis=0)
     exact = chain.occupation(sharp, run.t.astype(int))
     told = N_PATHS * np.minimum(exact, 1 - exact) > 5
     deviation = np.abs(simulated - exact)[told] / np.sqrt(exact * (1 - exact) / N_PATHS)[told]
-    return exact[-1], simulated[-1], deviation.max(initial=0.0), int(told.sum())
+    return deviation.max(initial=0.0), int(run.t[-1]), exact[-1], simulated[-1], int(told.sum())
 
 
 def staying(method, chain, law, steps):
@@ -145,13 +151,12 @@ def valleys_of(name, method, chain, steps):
         print(f"{row}  {note}")
     run = comparison["run", reference]
     worst, often = worst_state(counts, exact)
-    share, simulated, worst_share, n_told = leaving(method, chain, steps)
+    worst_share, last, share, simulated, n_told = leaving(method, chain, steps)
     chance = run.wasserstein.by_chance / deviation
     print(f"{'':9} {'run':21} {'':37} {run.wasserstein.value / deviation:8.4f}  by chance up to {chance:.4f}")
     print(
-        f"{'':9} of {often} states, the one farthest off by {worst:.1f} SE; from 0.25 in the sharp valley after "
-        f"{steps // N_PATHS} steps:\n{'':9} exact {share:.3g}, run {simulated:.3g}; over {n_told} times farthest off by "
-        f"{worst_share:.1f} SE"
+        f"{'':9} run: of {often} states the one farthest off by {worst:.1f} SE; from 0.25, in the sharp valley after {last} "
+        f"steps:\n{'':9} exact {share:.4g}, run {simulated:.4g}; at {n_told} times farthest off by {worst_share:.1f} SE"
     )
     return comparison, {"states": worst, "leaving": worst_share}
 
@@ -206,10 +211,10 @@ def basin_masses(law, edges, basin):
 
 
 def extrapolated(law, edges, basin):
-    """Masses for h → 0 from cells h, 2h, 4h, of second order, and how much they differ from those of 2h and 4h."""
+    """Masses for h → 0 from cells h, 2h, 4h, of second order, and how much they differ from h's and from 2h and 4h's."""
     fine, middle, coarse = (basin_masses(part, edges, basin) for part in (law, law.coarser, law.coarser.coarser))
     limit, before = fine + (fine - middle) / 3, middle + (middle - coarse) / 3
-    return limit, np.abs(limit - before), (coarse, middle, fine)
+    return limit, np.maximum(np.abs(limit - before), np.abs(limit - fine)), (coarse, middle, fine)
 
 
 def simulated_masses(method, starts, edges, basin, steps, burn_in):
@@ -268,7 +273,7 @@ def muller_brown_of(name, method, steps, out, n_cells):
     laws = {"Ulam": measure, "SDE": sde}
     for start, points_of_start in starts.items():
         begun = time.perf_counter()
-        burn_in = round(0.8 * steps / N_PATHS) if start == "from all minima" else 0
+        burn_in = steps // (2 * N_PATHS) if start == "from all minima" else 0
         masses, errors, laws["run"] = simulated_masses(method, points_of_start, edges, basin, steps, burn_in)
         row(f"{steps:.0e} steps {start}", masses, errors, f"{time.perf_counter() - begun:.0f} s")
         deviations[start] = np.abs(masses - limit) / np.hypot(errors, error)

@@ -61,7 +61,7 @@ def solve(tree, factors, x):
 
 @kernel(types.void(TREE, FACTORS, BLOCK))
 def solve_left(tree, factors, x):
-    """Y (D − R) = c for columns of x (m, c), overwritten: z_P = c_P G, c_Q += z_P V, then y_P = z_P + y_Q W backwards."""
+    """Y (D − R) = c for columns of x (m, c), overwritten: z_P = c_P G, c_Q += z_P V, y_P = z_P + y_Q W backwards."""
     starts, _, pointers, borders = tree
     inverses, ws, vs = factors
     columns = x.shape[1]

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 from itertools import combinations
+from numbers import Integral
 
 import numpy as np
 
 from dynsim import _check
-from dynsim.compare.measures import Measure, default_name, measure
-from dynsim.compare.pairs import Pair, compare_pair
+from dynsim.compare.measures import GROUPS, Measure, default_name, equal_edges, measure
+from dynsim.compare.pairs import LEAST_SHARE, Pair, compare_pair
 from dynsim.compare.text import number, table
 from dynsim.errors import ArgumentError
 from dynsim.results.common import xarray_module
@@ -43,12 +44,11 @@ class DensityComparison:
     notes: tuple
 
     def __getitem__(self, names: tuple[str, str]) -> Pair:
-        a, b = names
-        if (a, b) in self.pairs:
-            return self.pairs[a, b]
-        if (b, a) in self.pairs:
-            return self.pairs[b, a].reversed()
-        raise KeyError(f"no pair {(a, b)}; there are {', '.join(map(repr, self.pairs))}")
+        if isinstance(names, tuple) and names in self.pairs:
+            return self.pairs[names]
+        if isinstance(names, tuple) and names[::-1] in self.pairs:
+            return self.pairs[names[::-1]].reversed()
+        raise KeyError(f"no pair {names!r}; there are {', '.join(map(repr, self.pairs))}")
 
     def table(self) -> str:
         """The numbers for a terminal."""
@@ -120,7 +120,8 @@ def compare_densities(*densities, reference: str | None = None, bins=None, burn_
     reference : str, optional
         Compare all with this one only.
     bins : int or sequence of array_like, optional
-        Edges of bins along each axis, or for dim 1 one sequence, for total variation and Kullback–Leibler. By default:
+        Edges of bins along each axis, or for dim 1 one sequence, for total variation and Kullback–Leibler, what lies
+        outside being one bin more; or the number, from 2 on, of equal bins along each axis over all of them. By default:
         the cells, if both have the same; the states, if both are on states; else the bins of the histogram, or the
         wider ones of the two grids; for states and samples bins so wide that each holds several.
     burn_in : float, optional
@@ -133,7 +134,8 @@ def compare_densities(*densities, reference: str | None = None, bins=None, burn_
     Raises
     ------
     ArgumentError
-        If dimensions differ, samples are not finite, a histogram is empty or no path is left.
+        If dimensions or names do not fit, samples are not finite, a histogram is empty, no path is left, or bins hold
+        less than a thousandth of one of them.
     NotApplicable
         For more than 3 dimensions, or different grids of which one is turned by ``axes``.
 
@@ -168,7 +170,7 @@ def compare_densities(*densities, reference: str | None = None, bins=None, burn_
         )
     if reference is not None:
         _check.choice("reference", reference, tuple(measures))
-    edges = None if bins is None else _edges(bins, next(iter(dims.values())))
+    edges = None if bins is None else _edges(bins, list(measures.values()))
     names = [(a, b) for a, b in combinations(measures, 2) if reference in (None, a, b)]
     pairs = {(a, b): compare_pair(measures[a], measures[b], edges) for a, b in names}
     notes = [note for m in measures.values() for note in m.notes] + _notes(measures, pairs)
@@ -178,6 +180,8 @@ def compare_densities(*densities, reference: str | None = None, bins=None, burn_
 def _named(densities):
     if len(densities) == 1 and isinstance(densities[0], dict):
         named = {str(name): value for name, value in densities[0].items()}
+        if len(named) < len(densities[0]):
+            raise ArgumentError(f"densities must have names that differ as text, got {list(densities[0])}")
     else:
         named = {}
         for value in densities:
@@ -187,7 +191,14 @@ def _named(densities):
     return named
 
 
-def _edges(bins, dim):
+def _edges(bins, measures):
+    dim = measures[0].law.dim
+    if isinstance(bins, Integral):
+        n = _check.count("bins", bins, least=2)
+        _check.fits_in_memory("the counts in bins", (GROUPS, *[n] * dim), instead="use fewer of them")
+        return equal_edges(measures, [n] * dim)
+    if not isinstance(bins, (np.ndarray, list, tuple)) or np.ndim(bins) == 0:
+        raise ArgumentError(f"bins must be a number of bins or sequences of their edges, got {bins!r}")
     if dim == 1 and len(bins) and np.ndim(bins[0]) == 0:
         bins = [bins]
     if len(bins) != dim:
@@ -218,6 +229,9 @@ def _notes(measures, pairs):
         found = m.law.details.get("verdict")
         if getattr(found, "kind", None) == "singular":
             notes.append(f"{name} is singular: its TV and KL from a density are at the scale of the bins.")
+        outside = max((pair.outside[names.index(name)] for names, pair in pairs.items() if name in names), default=0.0)
+        if outside > m.in_no_bin + LEAST_SHARE:
+            notes.append(f"{name}: {outside:.2g} of it lies outside the bins, which are one bin more for it.")
     infinite = [
         f"{a}, {b}"
         for (a, b), p in pairs.items()

@@ -11,7 +11,7 @@ from dynsim.observed import Counts
 from dynsim.results import Density, Trajectories
 
 _MOST_DIMS = 3
-_GROUPS = 32  # of samples, as in observers.Histogram
+GROUPS = 32  # of samples, as in observers.Histogram
 _SCOTT = 3.5  # bins of samples are 3.5 σ n^(−1/(d+2)) wide (Scott 1979)
 _STATES_IN_A_BIN = 4  # on average, where states are put on bins
 _SAME_STATE = 1e-9  # relative distance
@@ -61,6 +61,11 @@ class Measure:
         distance, nearest = cKDTree(space).query(self.law.x)
         elsewhere = distance > _SAME_STATE * (1 + np.abs(space).max())
         return self._grouped(np.where(elsewhere, len(space), nearest), len(space) + 1)
+
+    @property
+    def in_no_bin(self) -> float:
+        """The share of a run that its own histogram has no bins for."""
+        return 0.0 if self.tally is None else float(self.tally[:, -1].sum() / self.tally.sum())
 
     @staticmethod
     def residuals(counts) -> np.ndarray:
@@ -124,7 +129,10 @@ def measure(name: str, value, burn_in: float) -> Measure:
         raise ArgumentError(
             f"{name} must be a Density, a histogram, Trajectories or an array of samples, got {type(value).__name__}"
         )
-    x = np.asarray(value)
+    try:
+        x = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name} must have samples that are numbers, and as many in each row") from None
     if x.ndim not in (1, 2, 3) or x.size == 0:
         raise ArgumentError(
             f"{name} must have samples of shape (n,), (n, dim) or (n_paths, n_times, dim), got shape {x.shape}"
@@ -139,8 +147,10 @@ def default_name(value, taken) -> str:
         name = value.label
     else:
         name = {Counts: "histogram", Trajectories: "run"}.get(type(value), "samples")
-    same = sum(other == name or other.startswith(f"{name} (") for other in taken)
-    return f"{name} ({same + 1})" if same else name
+    k = 1
+    while (unique := f"{name} ({k})" if k > 1 else name) in taken:
+        k += 1
+    return unique
 
 
 def coarsened(edges, widths) -> tuple[np.ndarray, ...]:
@@ -160,6 +170,15 @@ def uniform_edges(measures) -> tuple[np.ndarray, ...]:
     widths = np.max([m.bin_widths() for m in measures], axis=0)
     counts = [max(int(s / w), 2) if w > 0 else 2 for s, w in zip(high - low, widths, strict=True)]
     return _uniform(low, high, counts)
+
+
+def equal_edges(measures, counts) -> tuple[np.ndarray, ...]:
+    """So many equal bins along each axis, over all that any of some measures covers."""
+    own = [m.law.grid.edges if m.law.grid is not None else uniform_edges([m]) for m in measures]
+    low, high = np.min([[e[0] for e in edges] for edges in own], axis=0), np.max(
+        [[e[-1] for e in edges] for edges in own], axis=0
+    )
+    return tuple(np.linspace(a, b, n + 1) for a, b, n in zip(low, high, counts, strict=True))
 
 
 def on_bins(law: Density, edges) -> Density:
@@ -230,9 +249,9 @@ def _of_trajectories(name, run, burn_in):
 def _of_samples(name, x, notes):
     n_paths, n_times, dim = x.shape
     _few_axes(name, dim)
-    of_path = np.arange(n_paths) % _GROUPS
-    stretch = np.arange(n_times) * _GROUPS // n_times  # for too few paths
-    group = of_path[:, None] if n_paths >= _GROUPS or n_times < _GROUPS else stretch[None, :]
+    of_path = np.arange(n_paths) % GROUPS
+    stretch = np.arange(n_times) * GROUPS // n_times  # for too few paths
+    group = of_path[:, None] if n_paths >= GROUPS or n_times < GROUPS else stretch[None, :]
     group = np.broadcast_to(group, (n_paths, n_times)).ravel()
     points = x.reshape(-1, dim)
     log_mass = np.full(len(points), -np.log(len(points)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dynsim.compare.measures import Measure, coarsened, on_bins, uniform_edges
+from dynsim.errors import ArgumentError
 from dynsim.stationary.distances import (
     coarser_edges,
     common_log_masses,
@@ -19,6 +20,7 @@ _FEWEST = 10.0  # independent observations expected in a bin; bins with fewer ar
 _RUNS = 200  # imagined repetitions of a run from which the floor is computed
 _SPREADS = 5.0  # above the floor, from where on a distance is more than chance
 _ROUNDING = 1e-12
+LEAST_SHARE = 1e-3  # of a measure that bins given must hold, and outside of bins that is worth a note
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Pair:
         On which cells, states or bins.
     widths : tuple of float
         Mean widths of these along each axis; empty for states.
+    outside : tuple of float
+        The shares of a and of b that lie in none of the bins, which is one bin more.
     """
 
     total_variation: Distance
@@ -77,17 +81,21 @@ class Pair:
     wasserstein: Distance
     where: str
     widths: tuple
+    outside: tuple = (0.0, 0.0)
 
     def reversed(self) -> "Pair":
         """The same of b and a."""
         forth, back = self.kullback_leibler, self.reverse_kullback_leibler
-        return replace(self, kullback_leibler=back, reverse_kullback_leibler=forth)
+        return replace(self, kullback_leibler=back, reverse_kullback_leibler=forth, outside=self.outside[::-1])
 
 
 def compare_pair(a: Measure, b: Measure, edges: tuple | None) -> Pair:
     """All distances of two measures, on bins if there are edges; see :func:`dynsim.compare_densities`."""
     what, space = _space(a, b, edges)
     logs = _on_common(a, b, space)
+    outside = (0.0, 0.0) if not isinstance(space, tuple) else tuple(float(np.exp(log_mass[-1])) for log_mass in logs)
+    if edges is not None:
+        _refuse_empty((a, b), logs)
     noise = [m.residuals(m.counts(space)) for m in (a, b) if m.is_noisy]
     rare = _rare(logs, noise)
     logs = [_merged(log_mass, rare, np.logaddexp) for log_mass in logs]
@@ -111,7 +119,7 @@ def compare_pair(a: Measure, b: Measure, edges: tuple | None) -> Pair:
     where, widths = _said(what, space, a, b)
     if rare.any():
         where += f", {rare.sum()} rare ones as one"
-    return Pair(tv, kl, lk, w1, where, widths)
+    return Pair(tv, kl, lk, w1, where, widths, outside)
 
 
 def _space(a, b, edges):
@@ -142,6 +150,14 @@ def _on_common(a, b, space):
     if space is None:
         return common_log_masses(a.law, b.law)
     return tuple(_log_masses(m, space) for m in (a, b))
+
+
+def _refuse_empty(measures, logs):
+    for m, log_mass in zip(measures, logs, strict=True):
+        share = float(np.exp(log_mass[:-1]).sum())
+        if share < LEAST_SHARE:
+            has = f"only {share:.2g} of its mass" if share > 0 else "no mass"
+            raise ArgumentError(f"bins must be where the densities are, {m.name} has {has} in the bins")
 
 
 def _log_masses(m, space):

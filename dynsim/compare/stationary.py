@@ -154,7 +154,8 @@ def compare_stationary(
     x0 : array_like, optional
         Start of the run, and of the chain on its lattice; the lowest minimum by default.
     n_steps, n_paths, rng, threads, progress
-        Of the run, as in :func:`dynsim.iterate`; its second half counts. ``n_paths=0`` leaves it out.
+        Of the run, as in :func:`dynsim.iterate`; its second half counts, of at least 80 steps. ``n_paths=0`` leaves it
+        out.
 
     Raises
     ------
@@ -165,12 +166,16 @@ def compare_stationary(
         raise NotApplicable(f"{problem.name} has dim {problem.dim}; densities on a grid are for dim 1 and 2 here")
     if bounds is None and problem.bounds is None:
         raise ArgumentError(f"bounds must be given, as {problem.name} does not know where it is interesting")
+    n_steps = _check.count("n_steps", n_steps, least=2 * _SAVED)
+    n_paths = _check.count("n_paths", n_paths, least=0)
+    if x0 is not None:
+        x0 = _check.start("x0", x0, 1, problem.dim)[0]
     box = problem.bounds if bounds is None else _check.box("bounds", bounds, problem.dim)
     n_cells = _CELLS[problem.dim] if n_cells is None else _check.count("n_cells", n_cells, least=4)
     points = minima(problem, bounds=box)
     found = points.minima
     basin = _Basins(points, box) if len(found) else None
-    start = _start(problem, found, box) if x0 is None else _check.start("x0", x0, 1, problem.dim)[0]
+    start = _start(problem, found, box) if x0 is None else x0
     step_sizes = {method.step_size for method in methods.values()}
     settings = {
         "step_size": step_sizes.pop(),
@@ -202,15 +207,18 @@ def compare_stationary(
                 problem,
                 method,
                 start,
-                n_steps=_check.count("n_steps", n_steps, least=2 * _SAVED),
-                n_paths=_check.count("n_paths", n_paths),
+                n_steps=n_steps,
+                n_paths=n_paths,
                 rng=settings["seed"],
                 save_every=n_steps // (2 * _SAVED),
                 threads=threads,
                 progress=progress,
             )
             settings["seed"] = run.settings["seed"]
-            kept.append(_of_run(run, basin, len(found)))
+            if run.n_diverged:
+                notes.append(f"{name}, run: {run.n_diverged} of {run.n_paths} paths diverged, and are left out")
+            if run.n_diverged < run.n_paths:
+                kept.append(_of_run(run, basin, len(found)))
         views[name] = tuple(kept)
         if problem.dim == 1:
             with suppress(NotApplicable, ArgumentError):
@@ -263,7 +271,9 @@ def _view(name, law, basins, n_minima, note):
     log_mass = np.array([law.log_probability(basins.region(j)) for j in range(n_minima)])
     coarser = law.coarser
     error = np.zeros(n_minima + 1)
-    if coarser is not None:
+    if law.grid is not None and coarser is None and name != _LEMMA:
+        error[:] = np.nan
+    elif coarser is not None:
         error[:-1] = [abs(np.exp(a) - coarser.probability(basins.region(j))) for j, a in enumerate(log_mass)]
     rest = max(0.0, 1 - np.exp(log_mass).sum()) if n_minima else 1.0
     rest = 0.0 if rest < 1e-12 else rest
@@ -281,10 +291,9 @@ def _of_run(run, basins, n_minima):
     n = max(2, int(good.sum()))
     with np.errstate(divide="ignore"):
         log_mass = np.log(np.maximum(shares.mean(axis=1), 0.0))
-    note = f"{run.n_diverged} of {run.n_paths} paths diverged" if run.n_diverged else ""
     stderr = shares.std(axis=1, ddof=1) / np.sqrt(n)
     extreme = 2 / (n + 4)  # the add-two rule, where no path or every path has been in a basin
-    return View("run", kept, log_mass, np.where(stderr > 0, stderr, np.sqrt(extreme * (1 - extreme) / (n + 4))), note)
+    return View("run", kept, log_mass, np.where(stderr > 0, stderr, np.sqrt(extreme * (1 - extreme) / (n + 4))), "")
 
 
 def _moments(law):
@@ -300,6 +309,8 @@ def _mass(view, j):
     if view.name == "run":
         return f"{np.exp(view.log_mass[j]):.4f} ± {error:.4f}"
     mass = probability(float(view.log_mass[j]))
+    if np.isnan(error):
+        return f"{mass} ± ?"
     return f"{mass} ± {number(error, 1)}" if error > 5e-5 * np.exp(view.log_mass[j]) else mass
 
 

@@ -81,10 +81,15 @@ class QuasiPotential:
     @property
     def winner(self) -> float | None:
         """The minimum that has all the mass as η → 0; None if there are several, or if it depends on the start."""
+        return None if self.winning is None else float(self.minima[self.winning])
+
+    @property
+    def winning(self) -> int | None:
+        """Which of the ``minima`` is the ``winner``."""
         weights = self.weights
         largest = max([1e-300, *weights[np.isfinite(weights)]])
         lowest = np.flatnonzero(weights <= _TIE * largest + self.error)
-        return float(self.minima[lowest[0]]) if lowest.size == 1 else None
+        return int(lowest[0]) if lowest.size == 1 else None
 
     def __call__(self, theta) -> np.ndarray:
         """V at points theta (..., 1), by linear interpolation between the faces; inf outside of them."""
@@ -187,10 +192,10 @@ def refuse_still(x):
     raise NotApplicable(f"neither drift nor noise moves θ = {x:g}: there are no exponents where nothing moves")
 
 
-def build(mean: Callable, slope: Callable, interval, n_cells, breaks, label, settings) -> QuasiPotential:
-    """The quasi-potential of E ξ and V', given as functions of points (q,)."""
+def build(mean: Callable, slope: Callable, interval, n_cells, breaks, label, settings, known=()) -> QuasiPotential:
+    """The quasi-potential of E ξ and V', given as functions of points (q,); ``known`` are exact zeros of E ξ."""
     corners = _corners(interval, breaks)
-    turns, is_minimum = _turning_points(mean, corners, n_cells)
+    turns, is_minimum = _turning_points(mean, corners, n_cells, known)
     x = _grid(np.unique(np.concatenate([corners, turns])), n_cells)
     found = []
     for faces in (x, np.sort(np.concatenate([x, 0.5 * (x[1:] + x[:-1])]))):
@@ -241,15 +246,18 @@ def _climbs(slope, x):
     return np.maximum(values, 0.0).sum(axis=1), np.maximum(-values, 0.0).sum(axis=1)
 
 
-def _turning_points(mean, corners, n_cells):
+def _turning_points(mean, corners, n_cells, known):
     """Where E ξ changes its sign, and which of these points are minima."""
     x = _nodes(_grid(corners, n_cells)).ravel()
-    sign = np.sign(mean(x))
+    xi = mean(x)
+    sign = np.sign(xi)
     moving = np.flatnonzero(sign)
-    if not moving.size or sign[moving[0]] > 0 or sign[moving[-1]] < 0:
+    out = [(x[k], -xi[k]) for k, inward in zip(moving[[0, -1]], (-1, 1), strict=True) if sign[k] != inward] if moving.size else []
+    if not moving.size or out:
+        steps = " and ".join(f"{step:+.3g} η at {at:.6g}" for at, step in out) or "0 everywhere"
         raise ArgumentError(
             "bounds must be an interval into which the mean step leads at both ends, "
-            f"got ({corners[0]:g}, {corners[-1]:g})"
+            f"got ({corners[0]:g}, {corners[-1]:g}), where it is {steps}"
         )
     a, b = moving[:-1], moving[1:]
     a, b = a[sign[a] != sign[b]], b[sign[a] != sign[b]]
@@ -259,8 +267,18 @@ def _turning_points(mean, corners, n_cells):
     resolution = 2 * np.spacing(np.abs(corners).max())
     left[~flat], right[~flat] = _bisected(mean, left[~flat], right[~flat], resolution)
     turns = 0.5 * (left + right)
-    known = corners[np.abs(turns[:, None] - corners).argmin(axis=1)]
-    return np.where(np.abs(turns - known) <= 2 * resolution, known, turns), is_minimum
+    exact = np.concatenate([corners, [p for p in (0.0, *known) if corners[0] < p < corners[-1]]])
+    return _snapped(mean, turns, exact, 2 * resolution, np.where(flat, 0.0, np.diff(x).max())), is_minimum
+
+
+def _snapped(mean, turns, exact, rounding, width):
+    """The nearest of the exact points instead of a turn that is one but for the rounding of the root, or of E ξ."""
+    nearest = exact[np.abs(turns[:, None] - exact).argmin(axis=1)]
+    distance = np.abs(turns - nearest)
+    same = distance <= rounding
+    for i in np.flatnonzero(~same & (distance < width)):
+        same[i] = not mean(np.linspace(turns[i], nearest[i], 5)).any()
+    return np.where(same, nearest, turns)
 
 
 def _bisected(mean, left, right, resolution):

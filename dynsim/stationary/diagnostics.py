@@ -10,6 +10,7 @@ from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 
 _FEWEST_BOXES = 8  # 1/Σm², in one dimension: with fewer one sees the outline of a law, not its structure
+_POINTS = 2.5  # with fewer it is mass in a few points
 _FEWEST_LEVELS = 3  # for a slope with a standard error
 _CONVERGES, _STALLS = 0.75, 0.9  # ratio of distances under halving of the cells, ½ for a smooth density, 1 for none
 _SAME = 1e-9  # distance of laws that are the same but for rounding
@@ -119,6 +120,8 @@ def correlation_dimension(mass: ArrayLike) -> tuple[float, float]:
     boxes = 1 / np.array(sums)
     if boxes[:1] >= _FEWEST_BOXES:
         boxes = boxes[boxes >= _FEWEST_BOXES**mass.ndim]
+    elif boxes[:1] > _POINTS:
+        return float("nan"), float("inf")
     log_sums = -np.log2(boxes[1:] if boxes.size > _FEWEST_LEVELS else boxes)
     n = len(log_sums)
     if n < _FEWEST_LEVELS:

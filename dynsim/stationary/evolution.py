@@ -53,9 +53,7 @@ def evolve(process, p0, times: ArrayLike, tolerance: float) -> list[Density]:
 
 def laws_after(process, p0, steps: ArrayLike) -> list[Density]:
     """The law of a chain after each of some numbers of steps; see :meth:`dynsim.TransferOperator.evolve`."""
-    steps = np.atleast_1d(np.asarray(steps))
-    if not np.issubdtype(steps.dtype, np.integer) or steps.ndim > 1 or steps[0] < 0 or (np.diff(steps) <= 0).any():
-        raise ArgumentError("steps must be increasing whole numbers from 0 on")
+    steps = step_numbers(steps)
     mass = masses_of(process, p0)
     result: list[Density] = []
     backward = process.rates.T.tocsr()
@@ -65,6 +63,18 @@ def laws_after(process, p0, steps: ArrayLike) -> list[Density]:
             mass = backward @ mass + staying * mass
         result.append(_density(process, mass, int(steps[len(result)]), "step"))
     return result
+
+
+def step_numbers(steps) -> np.ndarray:
+    """Increasing whole numbers from 0 on, (n,)."""
+    try:
+        steps = np.atleast_1d(np.asarray(steps))
+    except ValueError:
+        steps = np.empty(0)
+    whole = np.issubdtype(steps.dtype, np.integer) and steps.ndim == 1 and steps.size > 0
+    if not whole or steps[0] < 0 or (np.diff(steps) <= 0).any():
+        raise ArgumentError("steps must be increasing whole numbers from 0 on, at least one")
+    return steps
 
 
 class _Stepper:

@@ -6,6 +6,8 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from dynsim._typing import ArrayLike
 
+_SHOWN = 4  # sets in a message
+
 
 def closed_classes(transition: sparse.csr_array, leak: ArrayLike | None = None) -> list[np.ndarray]:
     """Classes of communicating states that a chain never leaves.
@@ -63,17 +65,26 @@ def surely_leaves(rates, leaving, alive, surely=True) -> np.ndarray:
     return may & ~reaches(rates, stuck) if stuck.any() else may
 
 
-def reducible(label, classes, x) -> str:
+def reducible(label, classes, x, grid=None) -> str:
     """The reason why there is no unique stationary law, with the classes."""
-    shown = "; ".join(_extent(x[members]) for members in classes[:4])
-    more = f" and {len(classes) - 4} more" if len(classes) > 4 else ""
+    sets = [x[members] for members in classes]
+    if grid is not None and len(sets) > _SHOWN:  # neighbors, as where nothing moves, are shown as one
+        from scipy.ndimage import label as connected
+
+        closed = np.zeros(grid.size, dtype=bool)
+        closed[np.concatenate(classes)] = True
+        piece, n = connected(closed.reshape(grid.shape), np.ones((3,) * grid.dim))
+        sets = [x[piece.ravel() == k + 1] for k in range(min(n, _SHOWN + 1))]
+    shown = "; ".join(map(_extent, sets[:_SHOWN]))
+    more = ", …" if len(sets) > _SHOWN else ""
+    advice = "start with x0 in one of them" if grid is None else "choose bounds around one of them"
     return (
-        f"the stationary law of {label} is not unique: it never leaves any of {len(classes)} closed sets: "
-        f"{shown}{more}; choose bounds around one of them"
+        f"the stationary law of {label} is not unique: it never leaves any of {len(classes)} closed sets, in "
+        f"{shown}{more}; {advice}"
     )
 
 
 def _extent(points):
     """The box around some points, for a message."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    return " × ".join(f"[{a:g}, {b:g}]" for a, b in zip(low, high, strict=True))
+    sides = zip(points.min(axis=0), points.max(axis=0), strict=True)
+    return " × ".join(f"[{a:g}, {b:g}]" if a < b else f"{a:g}" for a, b in sides)

@@ -9,12 +9,12 @@ from scipy import sparse
 
 from dynsim import _check
 from dynsim._typing import ArrayLike, Region
-from dynsim.errors import ArgumentError
 from dynsim.methods import Method
 from dynsim.problems import Problem
 from dynsim.results import Density
 from dynsim.stationary import graphs
 from dynsim.stationary.elimination import Elimination, log_mean_time_to_leave, log_stationary
+from dynsim.stationary.evolution import step_numbers
 from dynsim.stationary.lattice import reachable
 from dynsim.stationary.outcomes import outcomes
 from dynsim.stationary.process import MarkovProcess
@@ -119,10 +119,7 @@ class MarkovChain(MarkovProcess):
         inside = _check.region("region", region, self.states)
         if np.ndim(steps) == 0:
             steps = np.arange(_check.count("steps", steps, least=0) + 1)
-        steps = np.asarray(steps)
-        if not np.issubdtype(steps.dtype, np.integer) or steps.size == 0 or steps[0] < 0 or (np.diff(steps) <= 0).any():
-            raise ArgumentError("steps must be a whole number, or increasing whole numbers from 0 on")
-        return np.array([mass[inside].sum() for mass in self._laws(steps)])
+        return np.array([mass[inside].sum() for mass in self._laws(step_numbers(steps))])
 
     def mean_hitting_time(self, region: Region) -> float:
         """Expected number of steps from x0 until the chain is in a region; inf if it may never get there.

@@ -110,7 +110,8 @@ class MarkovProcess:
         m = len(self.x)
         reversed_rates = sparse.csr_array((np.exp(log_flow - log_p[columns]), (columns, rows)), shape=(m, m))
         backward = self._committor(reversed_rates, (b, a), (in_b, in_a))
-        scale = log_flow.max()
+        scale = log_flow.max(initial=-np.inf, where=log_flow < np.inf)
+        scale = scale if np.isfinite(scale) else 0.0
         flow = np.exp(log_flow - scale) * backward[rows] * forward[columns]
         through = (forward[rows] < 0.5) & (forward[columns] >= 0.5)
         back = (forward[rows] >= 0.5) & (forward[columns] < 0.5)
@@ -164,7 +165,7 @@ class MarkovProcess:
             raise ArgumentError(f"k must be at most the number of cells or states, {m}, got {k}")
         classes = self.closed_classes()
         if len(classes) > 1:
-            raise NotApplicable(graphs.reducible(self.label, classes, self.x))
+            raise NotApplicable(graphs.reducible(self.label, classes, self.x, self.grid))
         log_p = None if self.killing.any() else self._log_stationary()
         decay, functions = slow_modes(self.rates, self.killing, self._places(slice(None)), log_p, k, self.discrete)
         eigenvalues = 1 - decay if self.discrete else -decay

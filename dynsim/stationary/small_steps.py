@@ -48,8 +48,8 @@ class LargeDeviations:
 
     @property
     def agree(self) -> bool:
-        """Whether the same minimum wins."""
-        return self.chain.winner == self.sde.winner
+        """Whether the same minimum wins, or for both none alone."""
+        return self.chain.winning == self.sde.winning
 
     def table(self) -> str:
         """The numbers for a terminal."""
@@ -135,8 +135,9 @@ def large_deviations(
     batches = "" if method.batch_size in (1, "full") else f" in batches of {method.batch_size}"
     label = f"{method.name}{batches} on {problem.name}"
     settings = {"problem": problem.name, "method": repr(method), "bounds": interval, "n_cells": n_cells}
+    known = () if problem.minima is None else problem.minima[:, 0]
     chain, sde = (
-        build(draw.mean, slope, interval, n_cells, problem.kinks, f"{kind} of {label}", settings)
+        build(draw.mean, slope, interval, n_cells, problem.kinks, f"{kind} of {label}", settings, known)
         for kind, slope in (("chain", draw.chain_slope), ("SDE", draw.sde_slope))
     )
     return LargeDeviations(chain, sde, label, settings)

@@ -9,7 +9,8 @@ from dynsim.stationary.elimination import Elimination, order_of_elimination
 from dynsim.stationary.graphs import closed_classes, reducible
 
 SOLVERS = ("auto", "gth", "lu", "aggregation")
-_MOST_FACTORS = 5e7  # numbers in the factors, 400 MB: beyond, aggregation takes less time as well
+_MOST_FACTORS = 5e7  # numbers in the factors, 400 MB
+_MOST_FACTORS_3D = 1.5e7  # beyond 32³ cells a stationary law by aggregation takes a fifth of the time or less
 
 
 def chosen(solver, scheme):
@@ -35,7 +36,7 @@ def stationary(discretized, grid, solver, label):
         return by_lu(rates, places_of(grid))
     classes = closed_classes(rates)
     if len(classes) > 1:
-        raise NotApplicable(reducible(label, classes, grid.x))
+        raise NotApplicable(reducible(label, classes, grid.x, grid))
     members = np.sort(classes[0])
     log_mass = np.full(grid.size, -np.inf)
     inner = rates if members.size == grid.size else rates[members][:, members]
@@ -53,6 +54,7 @@ def recurrent(rates, grid, members, solver="auto"):
     if members.size == 1:
         return np.zeros(1), 0.0
     log_mass = None
+    most = _MOST_FACTORS_3D if grid.dim == 3 else _MOST_FACTORS
     if solver != "aggregation":
         try:
             log_mass = Elimination(
@@ -60,7 +62,7 @@ def recurrent(rates, grid, members, solver="auto"):
                 places_of(grid, members),
                 root=members.size // 2,
                 stationary_only=True,
-                most=_MOST_FACTORS if solver == "auto" else None,
+                most=most if solver == "auto" else None,
             ).log_stationary()
         except TooLarge:
             if solver == "gth":

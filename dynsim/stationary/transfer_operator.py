@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from dynsim._typing import ArrayLike
-from dynsim.errors import NotApplicable, Unresolved
+from dynsim.errors import ArgumentError, NotApplicable, Unresolved
 from dynsim.grid import Grid
 from dynsim.methods import Method
 from dynsim.problems import Problem
@@ -19,6 +19,7 @@ from dynsim.stationary.outcomes import state_width
 from dynsim.stationary.process import MarkovProcess
 from dynsim.stationary.ulam import transfer_matrix
 
+_LEAST_CELLS = 4  # along each axis of a coarser grid
 _CELLS = {1: 4000, 2: 128}  # along each axis, by default
 _ESCAPES = 0.5  # probability of leaving the grid in a step: a set that consists of such cells is outside, in effect
 _MOST_LEAK = 1e-3  # of the mass, in a step
@@ -38,7 +39,8 @@ class TransferOperator(MarkovProcess):
         With constant rates and draws that do not depend on the steps before. With memory, as :class:`HeavyBall`, the
         chain is one of (θ, v).
     bounds : pair of float, or one pair for each axis
-        The box, of one or two dimensions. A step out of it is not taken; see ``leak``.
+        The box, of one or two dimensions. A step out of it is not taken, except from where every step leads out: there
+        it ends in the nearest cell that the chain may stay in. See ``leak``.
     n_cells : int or sequence of int, optional
         Cells along each axis; by default 4000 for one dimension, 128 for two.
     breaks : sequence of float, or one sequence for each axis, optional
@@ -88,6 +90,8 @@ class TransferOperator(MarkovProcess):
                 f"Ulam's method is for states of one or two numbers, those of {method.name} on {problem.name} have "
                 f"{dim}: use iterate with observers.Histogram instead"
             )
+        if n_cells is not None and min(np.atleast_1d(n_cells).tolist()) < 2 * _LEAST_CELLS:
+            raise ArgumentError(f"n_cells must be at least {2 * _LEAST_CELLS}, to tell the error, got {n_cells!r}")
         self.grid = Grid.make(bounds, _CELLS[dim] if n_cells is None else n_cells, dim=dim, breaks=breaks)
         self.label = f"{method.name} on {problem.name}"
         self.settings = {
@@ -156,7 +160,7 @@ class TransferOperator(MarkovProcess):
     @cached_property
     def _stationary(self):
         levels = [self.grid]
-        while len(levels) < 3 and all(n % 2 == 0 and n >= 16 for n in levels[-1].shape):
+        while len(levels) < 3 and min(levels[-1].shape) >= 2 * _LEAST_CELLS:
             levels.append(levels[-1].coarsened())
         density = None
         for grid in reversed(levels):
@@ -179,11 +183,7 @@ class TransferOperator(MarkovProcess):
             density = replace(law, refinement_gap=distance, coarser=density)
         assert density is not None
         if density.coarser is not None:
-            masses, law = [], density
-            while law is not None:
-                masses.append(law.mass.reshape(law.grid.shape))
-                law = law.coarser
-            density.details["verdict"] = density_or_singular(masses)
+            density.details["verdict"] = density_or_singular(_on_halved_bins(density))
         self._refuse(density)
         return density
 
@@ -208,11 +208,14 @@ class TransferOperator(MarkovProcess):
     def _law_on(self, grid):
         """Log-masses, leak per step and residual on a grid of the same box."""
         rates, leak = self._matrices if grid is self.grid else _matrices(self.problem, self.method, grid, self.points)
-        classes = [members for members in graphs.closed_classes(rates) if leak[members].min() < _ESCAPES]
-        if not classes:
-            raise NotApplicable(f"{self.label} leaves the box from everywhere: choose bounds around where it stays")
+        classes = graphs.closed_classes(rates)
+        if leak[np.concatenate(classes)].min() >= _ESCAPES:
+            raise NotApplicable(
+                f"{self.label} leaves the box for good, with probability {leak.min():.2g} or more in a step from each of "
+                "its cells: choose bounds around where it stays, or a smaller step size if it diverges"
+            )
         if len(classes) > 1:
-            raise NotApplicable(graphs.reducible(self.label, classes, grid.x))
+            raise NotApplicable(graphs.reducible(self.label, classes, grid.x, grid))
         members = np.sort(classes[0])
         log_mass = np.full(grid.size, -np.inf)
         inner = rates[members][:, members]
@@ -228,7 +231,36 @@ def _matrices(problem, method, grid, points):
     transition = transition.tocsr()
     jumps = transition - sparse.diags_array(transition.diagonal())
     jumps.eliminate_zeros()
-    return jumps.tocsr(), leak
+    return _brought_back(jumps.tocsr(), leak, grid), leak
+
+
+def _brought_back(jumps, leak, grid):
+    """From where every step leaves the box for good, to the nearest cell of a set that keeps the chain inside."""
+    from scipy.spatial import cKDTree
+
+    classes = graphs.closed_classes(jumps)
+    kept = [members for members in classes if leak[members].min() < _ESCAPES]
+    lost = [members for members in classes if leak[members].min() >= _ESCAPES]
+    if not kept or not lost:
+        return jumps
+    home, away = np.concatenate(kept), np.concatenate(lost)
+    nearest = home[cKDTree(grid.x[home]).query(grid.x[away])[1]]
+    return (jumps + sparse.csr_array((leak[away], (away, nearest)), shape=jumps.shape)).tocsr()
+
+
+def _on_halved_bins(density):
+    """Masses of a law and of those on coarser grids, on uniform bins that halve in number."""
+    n_levels, law = 0, density
+    while law is not None:
+        n_levels, law = n_levels + 1, law.coarser
+    counts = [n // 2 ** (n_levels - 1) * 2 ** (n_levels - 1) for n in density.grid.shape]
+    result, law = [], density
+    while law is not None:
+        bins = [np.linspace(e[0], e[-1], n + 1) for e, n in zip(law.grid.edges, counts, strict=True)]
+        result.append(law.on_bins(*bins))
+        counts = [n // 2 for n in counts]
+        law = law.coarser
+    return result
 
 
 def _size(density):
