@@ -10,6 +10,7 @@ from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
 
+_NO_PART = 1e-12  # weight of a value in interpolation that is rounding
 _EVEN = 2  # cells between breaks come in multiples of it
 
 
@@ -47,7 +48,7 @@ class Grid:
         object.__setattr__(self, "stretch", self.stretch or (None,) * dim)
 
     @classmethod
-    def make(cls, bounds, n_cells, *, dim, breaks=(), periodic=(), stretch=None, axes=None) -> "Grid":
+    def make(cls, bounds, n_cells, *, dim, breaks=(), periodic=(), stretch=None, axes=None, least=4) -> "Grid":
         """A grid from what a user says; see :class:`dynsim.FokkerPlanck`.
 
         Raises
@@ -61,14 +62,16 @@ class Grid:
         counts = [n_cells] * dim if np.ndim(n_cells) == 0 else list(n_cells)
         if len(counts) != dim:
             raise ArgumentError(f"n_cells must be one number or one for each of {dim} axes, got {n_cells!r}")
-        counts = [_check.count("n_cells", n, least=4) for n in counts]
+        counts = [_check.count("n_cells", n, least=least) for n in counts]
         _check.fits_in_memory("the grid", (*counts, 24 * dim), instead="use fewer cells")
         stretches = _stretches(stretch, dim)
+        if any(pair is not None and shut for pair, shut in zip(stretches, periodic, strict=False)):
+            raise ArgumentError("stretch must be None for a periodic axis, whose cells have one width")
         if axes is not None:
             axes = _check.array("axes", axes, ndim=2)
-            if axes.shape != (dim, dim) or abs(np.linalg.det(axes)) < 1e-12 * np.linalg.norm(axes, axis=0).prod():
+            if axes.shape != (dim, dim) or abs(np.linalg.det(axes)) <= 1e-12 * np.linalg.norm(axes, axis=0).prod():
                 raise ArgumentError(f"axes must be an invertible matrix of shape ({dim}, {dim}), got {axes.tolist()}")
-        per_axis = _breaks(breaks, dim)
+        per_axis = breaks_of(breaks, dim)
         faces, kept = [], []
         for (low, high), n, inner, pair in zip(box, counts, per_axis, stretches, strict=True):
             if pair is not None:
@@ -150,17 +153,24 @@ class Grid:
         """Values (size,) at the centers, linear between them in u, at points theta (..., dim); nan outside the grid."""
         from scipy.interpolate import RegularGridInterpolator
 
+        infinite = np.isinf(values)
+        if infinite.any():  # and so wherever an infinite value has a part in it
+            part = self.interpolate(infinite.astype(np.float64), theta)
+            return np.where(part > _NO_PART, np.inf, self.interpolate(np.where(infinite, 0.0, values), theta))
         u = self.coordinates(theta)
+        least = 0.0 if values.min() >= 0 else -np.inf
         grids, padded = [], values.reshape(self.shape)
         for j, (faces, centers, periodic) in enumerate(zip(self.faces, self.centers, self.periodic, strict=True)):
-            first, last = padded.take([0], axis=j), padded.take([-1], axis=j)
+            first, second, before, last = (padded.take([k], axis=j) for k in (0, 1, -2, -1))
             if periodic:  # the neighbors across the seam
                 period = faces[-1] - faces[0]
                 grids.append(np.concatenate([[centers[-1] - period], centers, [centers[0] + period]]))
                 padded = np.concatenate([last, padded, first], axis=j)
-            else:  # constant in the outer half of the outer cells
+            else:  # along the same line in the outer half of the outer cells
                 grids.append(np.concatenate([faces[:1], centers, faces[-1:]]))
-                padded = np.concatenate([first, padded, last], axis=j)
+                low = first + (faces[1] - faces[0]) / (faces[2] - faces[0]) * (first - second)
+                high = last + (faces[-1] - faces[-2]) / (faces[-1] - faces[-3]) * (last - before)
+                padded = np.concatenate([np.maximum(low, least), padded, np.maximum(high, least)], axis=j)
         at = RegularGridInterpolator(grids, padded, bounds_error=False, fill_value=np.nan)(u.reshape(-1, self.dim))
         return at.reshape(u.shape[:-1])
 
@@ -214,6 +224,13 @@ class Grid:
             result.append(np.concatenate([np.arange(a, b, 2) for a, b in pairwise(corners)]))
         return result
 
+    def points_within(self, cells: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Points at shares (..., dim) of the sides of cells (...): uniform shares are uniform in space."""
+        s = np.empty(np.broadcast_shapes((*np.shape(cells), 1), shares.shape))
+        for j, (k, edges) in enumerate(zip(np.unravel_index(cells, self.shape), self.edges, strict=True)):
+            s[..., j] = edges[k] + shares[..., j] * np.diff(edges)[k]
+        return s if self.axes is None else s @ self.axes.T
+
     def marginal(self, axes: tuple[int, ...]) -> "Grid":
         """The grid of some of the axes, if they are coordinates."""
         return Grid(
@@ -257,6 +274,8 @@ def _stretches(stretch, dim):
     """One None or (center, width) for each axis."""
     if stretch is None:
         return (None,) * dim
+    if not isinstance(stretch, list | tuple | np.ndarray):
+        raise ArgumentError(f"stretch must be a pair (center, width) or None for each axis, got {stretch!r}")
     pairs = [stretch] if dim == 1 and np.shape(stretch) == (2,) else list(stretch)
     if len(pairs) != dim:
         raise ArgumentError(f"stretch must be a pair (center, width) or None for each of {dim} axes, got {stretch!r}")
@@ -271,8 +290,10 @@ def _stretches(stretch, dim):
     return tuple(result)
 
 
-def _breaks(breaks, dim):
-    """One array of breaks for each axis."""
+def breaks_of(breaks, dim):
+    """One array of breaks for each axis, from what a user says."""
+    if not isinstance(breaks, list | tuple | np.ndarray):
+        raise ArgumentError(f"breaks must be a sequence of numbers for each axis, got {breaks!r}")
     if dim == 1 and (len(breaks) == 0 or np.ndim(breaks[0]) == 0):
         breaks = [breaks]
     if len(breaks) == 0:

@@ -1,5 +1,7 @@
 """compare_densities: closed forms, errors of grids, and floors of runs that hold for the true law and only for it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -267,3 +269,85 @@ def test_refusals_of_other_arguments():
         ds.compare_densities(gaussian_2d((0, 0)), law)
     with pytest.raises(NotApplicable, match="at most 3"):
         ds.compare_densities(np.zeros((5, 4)), np.zeros((5, 4)))
+
+
+def test_bins_that_hold_almost_nothing_are_refused_and_those_that_cut_are_noted():
+    """N(0, 1) and N(1/2, 1) in two bins from −1 to 1, and outside of them: three masses each."""
+    pair = {"a": gaussian(), "b": gaussian(mean=0.5)}
+    with pytest.raises(ArgumentError, match=r"where the densities are, a has no mass in the bins"):
+        ds.compare_densities(pair, bins=[50, 51])
+    with pytest.raises(ArgumentError, match=r"x has no mass in the bins"):
+        ds.compare_densities({"x": np.linspace(-1, 1, 50), "law": gaussian()}, bins=[2.0, 3.0])
+    with pytest.raises(ArgumentError, match=r"a has only 3.1e-05 of its mass in the bins"):
+        ds.compare_densities(pair, bins=[4.0, 5.0])
+    found = ds.compare_densities(pair, bins=[-1.0, 0.0, 1.0])
+    p, q = (np.diff(norm.cdf([-1.0, 0.0, 1.0], mean)) for mean in (0.0, 0.5))
+    outside = 1 - np.array([p.sum(), q.sum()])
+    exact = 0.5 * (np.abs(p - q).sum() + abs(outside[0] - outside[1]))
+    assert found["a", "b"].total_variation.value == pytest.approx(exact, abs=1e-4)
+    assert found["b", "a"].outside == pytest.approx(outside[::-1], abs=1e-4)
+    assert found.notes == tuple(
+        f"{name}: {share:.2g} of it lies outside the bins, one bin more for TV and KL"
+        for name, share in zip("ab", outside, strict=True)
+    )
+    assert ds.compare_densities(pair, bins=np.linspace(-7, 7, 21)).notes == ()
+
+
+def test_a_law_outside_the_bins_of_a_run_is_noted():
+    counts = counts_of(np.random.default_rng(8).uniform(-1, 1, 32 * 100), np.linspace(-1.0, 1.0, 21))
+    found = ds.compare_densities({"run": counts, "law": gaussian()})
+    assert found.notes == (
+        "law: 0.32 of it lies outside the bins, one bin more for TV and KL; "
+        "W1 from a histogram is for what lies in its bins",
+    )
+
+
+def test_a_number_of_bins_is_that_of_equal_ones_over_all_that_is_covered():
+    narrow, wide = gaussian(bound=7.0), gaussian(mean=0.5, bound=10.0)
+    by_number = ds.compare_densities({"a": narrow, "b": wide}, bins=20)["a", "b"]
+    by_edges = ds.compare_densities({"a": narrow, "b": wide}, bins=np.linspace(-10, 10, 21))["a", "b"]
+    assert by_number == by_edges
+    assert by_number.where == "on 20 bins given, 1 wide"
+    x = np.random.default_rng(0).normal(size=(640, 2))
+    both = ds.compare_densities({"x": x, "y": x + 0.1, "law": gaussian_2d((0, 0))}, bins=np.int64(7))
+    assert all(pair.where.startswith("on 7×7 bins") for pair in both.pairs.values())
+    assert all(pair.outside == (0.0, 0.0) for pair in both.pairs.values())
+
+
+@pytest.mark.parametrize(
+    ("bins", "message"),
+    [
+        (1, "bins must be a whole number, at least 2"),
+        (True, "bins must be a whole number"),
+        (2.5, "bins must be a number of bins or sequences of their edges, got 2.5"),
+        ("20", "bins must be a number of bins or sequences"),
+        ([], "bins must be one sequence of edges for each of 1"),
+        ([[0, 1], [0]], "bins must be one sequence of edges for each of 1"),
+    ],
+    ids=["one", "bool", "float", "text", "empty", "two axes"],
+)
+def test_bins_that_are_none_are_refused(bins, message):
+    with pytest.raises(ArgumentError, match=message):
+        ds.compare_densities(gaussian(), gaussian(1.3), bins=bins)
+
+
+def test_names_are_refused_that_are_the_same_as_text_and_found_with_those_there_are():
+    with pytest.raises(ArgumentError, match=r"names that differ as text, got \[1, '1'\]"):
+        ds.compare_densities({1: gaussian(), "1": gaussian(1.3)})
+    found = ds.compare_densities({"a": gaussian(), "b": gaussian(1.3)})
+    for key in ("x", "ab", ("a",), ("a", "b", "c"), 0):
+        with pytest.raises(KeyError, match=r"there are \('a', 'b'\)"):
+            _ = found[key]
+
+
+def test_labels_that_look_numbered_already_stay_apart():
+    laws = [gaussian(), gaussian(1.3), gaussian(1.5)]
+    names = ("N (2)", "N", "N")
+    found = ds.compare_densities(*(replace(law, label=name) for law, name in zip(laws, names, strict=True)))
+    assert found.names == ("N (2)", "N", "N (3)")
+
+
+@pytest.mark.parametrize("samples", [[[1, 2], [3]], ["a", "b"], [{}, 1]], ids=["ragged", "text", "objects"])
+def test_samples_that_are_no_array_of_numbers_are_refused_in_one_sentence(samples):
+    with pytest.raises(ArgumentError, match="samples must be numbers, as many in each row$"):
+        ds.compare_densities(gaussian(), samples)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import combinations
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -121,9 +121,9 @@ def compare_densities(*densities, reference: str | None = None, bins=None, burn_
         Compare all with this one only.
     bins : int or sequence of array_like, optional
         Edges of bins along each axis, or for dim 1 one sequence, for total variation and Kullback–Leibler, what lies
-        outside being one bin more; or the number, from 2 on, of equal bins along each axis over all of them. By default:
-        the cells, if both have the same; the states, if both are on states; else the bins of the histogram, or the
-        wider ones of the two grids; for states and samples bins so wide that each holds several.
+        outside being one bin more; or the number, from 2 on, of equal bins along each axis over all of them. By
+        default: the cells, if both have the same; the states, if both are on states; else the bins of the histogram,
+        or the wider ones of the two grids; for states and samples bins so wide that each holds several.
     burn_in : float, optional
         Time before which the states of trajectories are left out.
 
@@ -196,10 +196,10 @@ def _edges(bins, measures):
     if isinstance(bins, Integral):
         n = _check.count("bins", bins, least=2)
         _check.fits_in_memory("the counts in bins", (GROUPS, *[n] * dim), instead="use fewer of them")
-        return equal_edges(measures, [n] * dim)
-    if not isinstance(bins, (np.ndarray, list, tuple)) or np.ndim(bins) == 0:
+        return equal_edges(measures, n)
+    if not isinstance(bins, (list, tuple)) and np.ndim(bins) == 0:
         raise ArgumentError(f"bins must be a number of bins or sequences of their edges, got {bins!r}")
-    if dim == 1 and len(bins) and np.ndim(bins[0]) == 0:
+    if dim == 1 and len(bins) and isinstance(bins[0], Real):
         bins = [bins]
     if len(bins) != dim:
         raise ArgumentError(f"bins must be one sequence of edges for each of {dim} coordinates, got {len(bins)}")
@@ -225,13 +225,14 @@ def _notes(measures, pairs):
     kinds = {m.kind for m in measures.values()}
     if "states" in kinds and len(kinds) > 1:
         notes.append("A measure on states has no density: its TV and KL from others are at the scale of the bins.")
+    w1 = "; W1 from a histogram is for what lies in its bins" if "histogram" in kinds else ""
     for name, m in measures.items():
         found = m.law.details.get("verdict")
         if getattr(found, "kind", None) == "singular":
             notes.append(f"{name} is singular: its TV and KL from a density are at the scale of the bins.")
         outside = max((pair.outside[names.index(name)] for names, pair in pairs.items() if name in names), default=0.0)
         if outside > m.in_no_bin + LEAST_SHARE:
-            notes.append(f"{name}: {outside:.2g} of it lies outside the bins, which are one bin more for it.")
+            notes.append(f"{name}: {outside:.2g} of it lies outside the bins, one bin more for TV and KL{w1}")
     infinite = [
         f"{a}, {b}"
         for (a, b), p in pairs.items()

@@ -132,7 +132,7 @@ def measure(name: str, value, burn_in: float) -> Measure:
     try:
         x = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ArgumentError(f"{name} must have samples that are numbers, and as many in each row") from None
+        raise ArgumentError(f"{name} must be numbers, as many in each row") from None
     if x.ndim not in (1, 2, 3) or x.size == 0:
         raise ArgumentError(
             f"{name} must have samples of shape (n,), (n, dim) or (n_paths, n_times, dim), got shape {x.shape}"
@@ -172,13 +172,12 @@ def uniform_edges(measures) -> tuple[np.ndarray, ...]:
     return _uniform(low, high, counts)
 
 
-def equal_edges(measures, counts) -> tuple[np.ndarray, ...]:
+def equal_edges(measures, n) -> tuple[np.ndarray, ...]:
     """So many equal bins along each axis, over all that any of some measures covers."""
     own = [m.law.grid.edges if m.law.grid is not None else uniform_edges([m]) for m in measures]
-    low, high = np.min([[e[0] for e in edges] for edges in own], axis=0), np.max(
-        [[e[-1] for e in edges] for edges in own], axis=0
+    return tuple(
+        np.linspace(min(e[0] for e in along), max(e[-1] for e in along), n + 1) for along in zip(*own, strict=True)
     )
-    return tuple(np.linspace(a, b, n + 1) for a, b, n in zip(low, high, counts, strict=True))
 
 
 def on_bins(law: Density, edges) -> Density:

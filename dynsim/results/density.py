@@ -11,7 +11,8 @@ from dynsim.grid import Grid
 from dynsim.results.common import xarray_module
 
 _BATCH = 4096  # cells cut in parts at a time
-_PARTS = {1: 64, 2: 8, 3: 4}  # into so many parts along each axis a cell is cut where the edge of a region passes
+# into so many parts along each axis a cell is cut, to see whether the edge of a region passes through it, and where
+_PARTS = {1: (8, 64), 2: (3, 9), 3: (2, 4)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +160,7 @@ class Density:
         drawn = np.minimum(drawn, self.log_mass.size - 1)
         if self.grid is None:
             return self.x[drawn]
-        u = np.empty((size, self.dim))
-        for j, k in enumerate(np.unravel_index(drawn, self.grid.shape)):
-            faces = self.grid.faces[j]
-            u[:, j] = faces[k] + np.diff(faces)[k] * generator.random(size)
-        return self.grid.point(u)
+        return self.grid.points_within(drawn, generator.random((size, self.dim)))
 
     def __call__(self, theta: ArrayLike) -> np.ndarray:
         """Density at points theta (..., dim): the mass of the cell they lie in over its volume, 0 outside the grid."""
@@ -218,24 +215,30 @@ class Density:
 
     def _shares(self, region):
         """Which part of each cell lies in a region, (m,)."""
-        inside = _check.region("region", region, self.x)
-        share = inside.astype(np.float64)
+        share = _check.region("region", region, self.x).astype(np.float64)
         if self.grid is None:
             return share
         from scipy.ndimage import maximum_filter, minimum_filter
 
-        block = inside.reshape(self.grid.shape)
-        mixed = (maximum_filter(block, 3) != minimum_filter(block, 3)).ravel()
-        cut = np.flatnonzero(mixed & (self.log_mass > -np.inf))
-        parts = _PARTS.get(self.dim, 2)
-        middle = (np.arange(parts) + 0.5) / parts - 0.5
-        offsets = np.stack(np.meshgrid(*[middle] * self.dim, indexing="ij"), axis=-1).reshape(-1, self.dim)
-        u = self.grid.coordinates(self.x[cut])
-        for first in range(0, cut.size, _BATCH):
-            some = slice(first, first + _BATCH)
-            points = self.grid.point(u[some, None] + offsets * self.grid.widths[cut[some], None])
-            share[cut[some]] = _check.region("region", region, points).mean(axis=1)
+        few, many = _PARTS[self.dim]
+        cells = np.flatnonzero(self.log_mass > -np.inf)
+        share[cells] = self._share_of(region, cells, few)
+        block = share.reshape(self.grid.shape)
+        mixed = (maximum_filter(block, 3) != minimum_filter(block, 3)).ravel() | ((share > 0) & (share < 1))
+        cut = cells[mixed[cells]]
+        share[cut] = self._share_of(region, cut, many)
         return share
+
+    def _share_of(self, region, cells, parts):
+        """Which part of some cells lies in a region, by points that cut them in so many parts along each axis."""
+        middle = (np.arange(parts) + 0.5) / parts
+        shares = np.stack(np.meshgrid(*[middle] * self.dim, indexing="ij"), axis=-1).reshape(-1, self.dim)
+        result = np.empty(cells.size)
+        for first in range(0, cells.size, _BATCH):
+            some = slice(first, first + _BATCH)
+            points = self.grid.points_within(cells[some, None], shares)
+            result[some] = _check.region("region", region, points).mean(axis=1)
+        return result
 
     def __repr__(self):
         kind = "states" if self.grid is None else "cells"

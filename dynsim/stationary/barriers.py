@@ -249,15 +249,16 @@ def _climbs(slope, x):
 def _turning_points(mean, corners, n_cells, known):
     """Where E ξ changes its sign, and which of these points are minima."""
     x = _nodes(_grid(corners, n_cells)).ravel()
-    xi = mean(x)
-    sign = np.sign(xi)
+    drift = -mean(x)
+    sign = -np.sign(drift)
     moving = np.flatnonzero(sign)
-    out = [(x[k], -xi[k]) for k, inward in zip(moving[[0, -1]], (-1, 1), strict=True) if sign[k] != inward] if moving.size else []
-    if not moving.size or out:
-        steps = " and ".join(f"{step:+.3g} η at {at:.6g}" for at, step in out) or "0 everywhere"
+    ends = zip(moving[:1].tolist() + moving[-1:].tolist(), (-1, 1), strict=False)
+    wrong = [f"{drift[k]:+.3g} at {x[k]:.6g}" for k, inward in ends if sign[k] != inward]
+    if wrong or not moving.size:
         raise ArgumentError(
             "bounds must be an interval into which the mean step leads at both ends, "
-            f"got ({corners[0]:g}, {corners[-1]:g}), where it is {steps}"
+            f"got ({corners[0]:g}, {corners[-1]:g}), where the mean step over η, or the drift, "
+            f"is {' and '.join(wrong) or '0 everywhere'}"
         )
     a, b = moving[:-1], moving[1:]
     a, b = a[sign[a] != sign[b]], b[sign[a] != sign[b]]

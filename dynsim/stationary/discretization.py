@@ -25,9 +25,11 @@ def sides_of(sides, dim) -> tuple[tuple[str, str], ...]:
     """A pair (low, high) for each axis."""
     if isinstance(sides, str):
         sides = [sides] * dim
+    elif not isinstance(sides, list | tuple):
+        raise ArgumentError(f"sides must be one of {', '.join(SIDES)}, or a sequence of them, got {sides!r}")
     elif dim == 1 and len(sides) == 2 and all(isinstance(side, str) for side in sides):
         sides = [sides]
-    pairs = [(side, side) if isinstance(side, str) else tuple(side) for side in sides]
+    pairs = [side if isinstance(side, list | tuple) else (side, side) for side in sides]
     if len(pairs) != dim or any(len(pair) != 2 for pair in pairs):
         raise ArgumentError(
             f"sides must be one name, or one or a pair (low, high) for each of {dim} axes, got {sides!r}"
@@ -37,7 +39,7 @@ def sides_of(sides, dim) -> tuple[tuple[str, str], ...]:
             _check.choice("sides", side, SIDES)
         if (pair[0] == "periodic") != (pair[1] == "periodic"):
             raise ArgumentError("sides must be periodic at both ends of an axis or at none")
-    return tuple(pairs)
+    return tuple((low, high) for low, high in pairs)
 
 
 def coefficients(sde, grid):

@@ -123,8 +123,7 @@ class Elimination:
         stuck = eliminate(_matrix(permuted), _matrix(backwards), exits, self._tree, self._factors, size)
         if stuck >= 0:
             raise NotApplicable(
-                f"the state at {np.asarray(points)[self._order[stuck]].tolist()} is never left, or at a rate that "
-                "floating point has no number for"
+                "some state is never left, or at a rate below 1e-308: barriers are too high for floating point"
             )
 
     def log_stationary(self) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy import sparse
 from dynsim import _check
 from dynsim._typing import ArrayLike, Region
 from dynsim.errors import ArgumentError, NotApplicable
-from dynsim.grid import Grid
+from dynsim.grid import Grid, breaks_of
 from dynsim.results import Density, GridFunction
 from dynsim.sde import SDE
 from dynsim.stationary import crossings, evolution, line, quality, solvers
@@ -38,7 +38,7 @@ class FokkerPlanck(MarkovProcess):
     bounds : pair of float, or one pair for each axis
         The box.
     n_cells : int or sequence of int, optional
-        Cells along each axis, at least 4; by default 2000 for dim 1, 128 for dim 2, 32 for dim 3.
+        Cells along each axis (about, with breaks), at least 8; by default 2000 for dim 1, 128 for dim 2, 32 for dim 3.
     sides : str or sequence, optional
         What happens at the sides: "open" (the default: the box cuts off the whole space, which is refused if it cuts
         off more than 1 % of the mass), "reflecting", "periodic" or "absorbing". One for all, one for each axis, or a
@@ -106,8 +106,7 @@ class FokkerPlanck(MarkovProcess):
         self.scheme = "exponential" if scheme == "auto" else scheme
         self.solver = solvers.chosen(solver, self.scheme)
         if sde.dim == 1:
-            given = breaks if len(breaks) == 0 or np.ndim(breaks[0]) == 0 else breaks[0]
-            breaks = [np.concatenate([sde.breaks, _check.array("breaks", given, ndim=1)])]
+            breaks = [np.concatenate([sde.breaks, *breaks_of(breaks, 1)])]
         self.grid = Grid.make(
             bounds,
             _CELLS[sde.dim] if n_cells is None else n_cells,
@@ -116,6 +115,7 @@ class FokkerPlanck(MarkovProcess):
             periodic=tuple(low == "periodic" for low, _ in self.sides),
             stretch=stretch,
             axes=axes,
+            least=2 * quality.LEAST_CELLS,
         )
         self.label = sde.name
         self.settings = {
@@ -277,9 +277,7 @@ class FokkerPlanck(MarkovProcess):
         return self.law_on(self.grid)[0]
 
     def _stopped(self, rates, regions, masks):
-        if rates is not self.rates:
-            return super()._stopped(rates, regions, masks)
-        return crossings.stopped(self, regions, masks)
+        return crossings.stopped(self.grid, rates, regions, masks)
 
 
 def discretize_line(sde, grid):

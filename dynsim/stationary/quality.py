@@ -15,7 +15,7 @@ _SMALL_GAP = 0.02  # below it the order does not matter
 _LEAST_ORDER = 0.7
 _PEAK_WIDTH = 16  # a peak is the highest of its surroundings, so large a part of the grid to each side
 _PEAK_MOVE = 0.5  # in the logarithm of a peak's mass
-LEAST_CELLS = 8  # along an axis, for a coarser grid to say anything
+LEAST_CELLS = 4  # along an axis of a coarser grid
 _OUTER_CELLS = {1: 8000, 2: 160, 3: 40}  # at most, along an axis of the larger box
 _NO_NEARER = 0.97  # mass of a ring twice as far out, in terms of the ring: p ~ 1/|x|^dim has 1
 

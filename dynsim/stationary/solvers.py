@@ -60,11 +60,11 @@ def recurrent(rates, grid, members, solver="auto"):
             log_mass = Elimination(
                 rates,
                 places_of(grid, members),
-                root=members.size // 2,
+                root=downhill(rates),
                 stationary_only=True,
                 most=most if solver == "auto" else None,
             ).log_stationary()
-        except TooLarge:
+        except (TooLarge, NotApplicable):
             if solver == "gth":
                 raise
     if log_mass is None:
@@ -72,6 +72,19 @@ def recurrent(rates, grid, members, solver="auto"):
 
         log_mass = stationary_by_aggregation(rates, grid.shape, cells=members)[0]
     return log_mass, residual(rates, np.exp(log_mass))
+
+
+def downhill(rates) -> int:
+    """The state where most end up that always take the likeliest jump: it is never far from the likely ones."""
+    m = rates.shape[0]
+    fastest = np.maximum.reduceat(rates.data, rates.indptr[:-1])
+    row = np.repeat(np.arange(m), np.diff(rates.indptr))
+    best = np.flatnonzero(rates.data == fastest[row])
+    follows = np.empty(m, dtype=np.int64)
+    follows[row[best]] = rates.indices[best]
+    for _ in range(int(m).bit_length()):
+        follows = follows[follows]
+    return int(np.argmax(np.bincount(follows, minlength=m)))
 
 
 def solve(rates, leaving, rhs, grid, cells, places):

@@ -211,8 +211,8 @@ class TransferOperator(MarkovProcess):
         classes = graphs.closed_classes(rates)
         if leak[np.concatenate(classes)].min() >= _ESCAPES:
             raise NotApplicable(
-                f"{self.label} leaves the box for good, with probability {leak.min():.2g} or more in a step from each of "
-                "its cells: choose bounds around where it stays, or a smaller step size if it diverges"
+                f"{self.label} leaves the box for good, with probability {leak.min():.2g} or more in a step from each "
+                "of its cells: choose bounds around where it stays, or a smaller step size if it diverges"
             )
         if len(classes) > 1:
             raise NotApplicable(graphs.reducible(self.label, classes, grid.x, grid))

@@ -73,9 +73,9 @@ def test_masses_of_1e_minus_290_and_times_of_1e200_are_right():
     assert time > 1e199
 
 
-def test_a_state_that_is_never_left_is_named():
+def test_a_state_that_is_never_left_is_refused():
     rates = sparse.csr_array(np.array([[0, 1.0, 0], [0, 0, 0], [1.0, 1.0, 0]]))
-    with pytest.raises(NotApplicable, match=r"the state at \[1.0\] is never left"):
+    with pytest.raises(NotApplicable, match="some state is never left"):
         Elimination(rates, np.arange(3.0)[:, None], root=2)
 
 

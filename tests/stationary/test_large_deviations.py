@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -248,6 +249,53 @@ def test_results_can_be_printed_and_drawn(valleys):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["chain", "SDE"]
     assert "0.2 (barriers 1.25886 left, inf right)" in repr(found.chain)
     assert repr(found).endswith("chain to -1.0, SDE to 0.2)")
+
+
+@pytest.mark.parametrize("noise", [None, ds.noise.Gaussian(0.1)], ids=["without", "Gaussian"])
+@pytest.mark.parametrize("name", ["lessard_piecewise", "flat_quartic"])
+def test_a_minimum_that_is_known_wins_without_the_rounding_of_the_root(name, noise):
+    problem = getattr(ds.problems, name)()
+    found = large_deviations(problem, ds.SGD(0.01, noise=noise))
+    assert problem.minima.tolist() == [[0.0]]
+    assert found.chain.winner == found.sde.winner == 0.0
+    assert found.agree
+    assert "e-1" not in repr(found)
+
+
+def test_turning_points_are_moved_by_their_rounding_and_no_further():
+    """dX = −(X − c) dt: the minimum is c, but for c below rounding; a flat root is where 0 is."""
+    for c, moved in ((1e-16, True), (1e-9, False), (-1e-12, False)):
+        (found,) = quasi_potential(ds.SDE(lambda t, x, c=c: c - x[0], lambda t, x: 1.0), (-3, 4)).minima
+        assert (found == 0.0) == moved
+        assert found == pytest.approx(0.0 if moved else c, abs=1e-14)
+    # −x³, which rounding beside 1 makes 0 for |x| < 5e-6
+    (found,) = quasi_potential(ds.SDE(lambda t, x: 1.0 - (1.0 + x[0] ** 3), lambda t, x: 1.0), (-3, 4)).minima
+    assert found == 0.0
+
+
+def test_agreement_is_about_which_minimum_wins_not_about_its_last_digit(valleys):
+    found = large_deviations(valleys, method_named("SGD"))
+    nudged = replace(found.sde, minima=np.nextafter(found.sde.minima, 1.0), x=np.nextafter(found.sde.x, 1.0))
+    assert nudged.winner != found.chain.winner
+    assert replace(found, sde=nudged).agree
+    assert not large_deviations(valleys, method_named("Balanced")).agree
+
+
+@pytest.mark.parametrize(
+    ("bounds", "says"),
+    [
+        ((-0.9, 0.1), r"is -0.34 at -0.899\d* and \+1.94 at 0.099\d*$"),
+        ((-0.9, 0.5), r"is -0.34 at -0.899\d*$"),
+        ((-1.5, 0.1), r"is \+1.94 at 0.099\d*$"),
+    ],
+    ids=["both", "lower", "upper"],
+)
+def test_bounds_that_the_mean_step_leaves_are_refused_with_the_end_and_the_step(valleys, bounds, says):
+    """AY §2.1 at these parameters: E ξ = 0.34 right of −1, −1.94 left of 0.2."""
+    drift = {x: -valleys.gradient(np.array([x]))[0] for x in (-0.9, 0.1)}
+    assert drift == pytest.approx({-0.9: -0.34, 0.1: 2.96}, rel=1e-12)
+    with pytest.raises(ds.errors.ArgumentError, match=says):
+        large_deviations(valleys, ds.SGD(0.1), bounds)
 
 
 @pytest.mark.parametrize(
