@@ -86,7 +86,7 @@ def views_of(method, chain):
 
 
 def leaving(method, chain, steps):
-    """Paths from near 0.25, until most have left: largest deviation of the share in the sharp valley from the exact one.
+    """Paths from near 0.25: largest deviation of the share in the sharp valley from the exact one, until most left.
 
     In standard errors √(p(1 − p)/n_paths) of the exact share p, over the saved steps where 5 paths are in each part.
     Returns also the last step, the exact and the simulated share there, and the number of these steps.
@@ -94,9 +94,7 @@ def leaving(method, chain, steps):
     time_there = chain.mean_hitting_time(lambda theta: theta[..., 0] < 0)
     every = max(1, round(min(2 * time_there, steps / N_PATHS) / SAVED))
     start = chain.states[chain.start]
-    run = ds.iterate(
-        VALLEYS, method, start, n_steps=SAVED * every, n_paths=N_PATHS, rng=SEED, save_every=every
-    )
+    run = ds.iterate(VALLEYS, method, start, n_steps=SAVED * every, n_paths=N_PATHS, rng=SEED, save_every=every)
     simulated = sharp(run.x).mean(axis=0)
     exact = chain.occupation(sharp, run.t.astype(int))
     told = N_PATHS * np.minimum(exact, 1 - exact) > 5
@@ -155,8 +153,9 @@ def valleys_of(name, method, chain, steps):
     chance = run.wasserstein.by_chance / deviation
     print(f"{'':9} {'run':21} {'':37} {run.wasserstein.value / deviation:8.4f}  by chance up to {chance:.4f}")
     print(
-        f"{'':9} run: of {often} states the one farthest off by {worst:.1f} SE; from 0.25, in the sharp valley after {last} "
-        f"steps:\n{'':9} exact {share:.4g}, run {simulated:.4g}; at {n_told} times farthest off by {worst_share:.1f} SE"
+        f"{'':9} run: of {often} states the one farthest off by {worst:.1f} SE; from 0.25, in the sharp valley after "
+        f"{last} steps:\n{'':9} exact {share:.4g}, run {simulated:.4g}; at {n_told} times farthest off by "
+        f"{worst_share:.1f} SE"
     )
     return comparison, {"states": worst, "leaving": worst_share}
 
@@ -188,7 +187,7 @@ def kinks():
     print(f"\nSGD from 0.2, a kink, η = 0.04: {chain.on_kinks.size} of {len(chain.states)} states are on kinks")
     for k in range(1, len(share)):
         error = np.sqrt(exact[k] * (1 - exact[k]) / run.n_paths)
-        print(f"    in the sharp valley after {run.t[k]:4.0f} steps: exact {exact[k]:.4f}, run {share[k]:.4f} ± {error:.4f}")
+        print(f"    there after {run.t[k]:.0f} steps: exact {exact[k]:.4f}, run {share[k]:.4f} ± {error:.4f}")
 
 
 # AY §4.2
@@ -211,7 +210,7 @@ def basin_masses(law, edges, basin):
 
 
 def extrapolated(law, edges, basin):
-    """Masses for h → 0 from cells h, 2h, 4h, of second order, and how much they differ from h's and from 2h and 4h's."""
+    """Masses for h → 0 from cells h, 2h, 4h, of second order, and how far they are from h's, and 2h and 4h's."""
     fine, middle, coarse = (basin_masses(part, edges, basin) for part in (law, law.coarser, law.coarser.coarser))
     limit, before = fine + (fine - middle) / 3, middle + (middle - coarse) / 3
     return limit, np.maximum(np.abs(limit - before), np.abs(limit - fine)), (coarse, middle, fine)

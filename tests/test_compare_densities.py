@@ -296,18 +296,18 @@ def test_bins_that_hold_almost_nothing_are_refused_and_those_that_cut_are_noted(
 def test_a_law_outside_the_bins_of_a_run_is_noted():
     counts = counts_of(np.random.default_rng(8).uniform(-1, 1, 32 * 100), np.linspace(-1.0, 1.0, 21))
     found = ds.compare_densities({"run": counts, "law": gaussian()})
-    assert found.notes == (
+    assert found.notes[0] == (
         "law: 0.32 of it lies outside the bins, one bin more for TV and KL; "
-        "W1 from a histogram is for what lies in its bins",
+        "W1 from a histogram is for what lies in its bins"
     )
 
 
 def test_a_number_of_bins_is_that_of_equal_ones_over_all_that_is_covered():
-    narrow, wide = gaussian(bound=7.0), gaussian(mean=0.5, bound=10.0)
+    narrow, wide = gaussian(bound=7.0), gaussian(mean=0.5, bound=8.0)
     by_number = ds.compare_densities({"a": narrow, "b": wide}, bins=20)["a", "b"]
-    by_edges = ds.compare_densities({"a": narrow, "b": wide}, bins=np.linspace(-10, 10, 21))["a", "b"]
+    by_edges = ds.compare_densities({"a": narrow, "b": wide}, bins=np.linspace(-8, 8, 21))["a", "b"]
     assert by_number == by_edges
-    assert by_number.where == "on 20 bins given, 1 wide"
+    assert by_number.where == "on 20 bins given, 0.8 wide"
     x = np.random.default_rng(0).normal(size=(640, 2))
     both = ds.compare_densities({"x": x, "y": x + 0.1, "law": gaussian_2d((0, 0))}, bins=np.int64(7))
     assert all(pair.where.startswith("on 7×7 bins") for pair in both.pairs.values())
@@ -349,5 +349,5 @@ def test_labels_that_look_numbered_already_stay_apart():
 
 @pytest.mark.parametrize("samples", [[[1, 2], [3]], ["a", "b"], [{}, 1]], ids=["ragged", "text", "objects"])
 def test_samples_that_are_no_array_of_numbers_are_refused_in_one_sentence(samples):
-    with pytest.raises(ArgumentError, match="samples must be numbers, as many in each row$"):
+    with pytest.raises(ArgumentError, match=r"samples must be numbers, as many in each row$"):
         ds.compare_densities(gaussian(), samples)

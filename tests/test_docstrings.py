@@ -23,7 +23,8 @@ def test_examples_in_docstrings(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-PAGES = ("README.md", *(f"docs/{page}.md" for page in ("tutorial", "methods", "own-problem", "sdes", "long-runs")))
+NAMES = ("tutorial", "methods", "own-problem", "sdes", "densities", "long-runs")
+PAGES = ("README.md", *(f"docs/{page}.md" for page in NAMES))
 
 
 @pytest.mark.parametrize("page", PAGES)

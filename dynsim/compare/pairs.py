@@ -51,7 +51,12 @@ class Distance:
 
     @property
     def differs(self) -> bool:
-        """Whether the distance is larger than ``error`` and ``by_chance`` together; what is not known counts as 0."""
+        """Whether the distance is larger than ``error`` and ``by_chance`` together; what is not known counts as 0.
+
+        An infinite divergence says so only where no run takes part: a run leaves likely bins empty by chance.
+        """
+        if np.isinf(self.value) and self.by_chance > 0:
+            return False
         return bool(self.value > _ROUNDING + np.nansum([self.error, self.by_chance]))
 
 

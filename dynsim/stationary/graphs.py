@@ -44,6 +44,12 @@ def closed_classes(transition: sparse.csr_array, leak: ArrayLike | None = None) 
     return [order[starts[c] : starts[c + 1]] for c in np.flatnonzero(~left)]
 
 
+def largest_component(rates) -> np.ndarray:
+    """Numbers of the members of the largest class of communicating states."""
+    label = connected_components(rates, directed=True, connection="strong")[1]
+    return np.flatnonzero(label == np.argmax(np.bincount(label)))
+
+
 def reaches(rates, marked) -> np.ndarray:
     """Which states (m,) bool lead to a marked one in any number of jumps, themselves included."""
     m = rates.shape[0]

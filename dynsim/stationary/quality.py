@@ -15,7 +15,7 @@ _SMALL_GAP = 0.02  # below it the order does not matter
 _LEAST_ORDER = 0.7
 _PEAK_WIDTH = 16  # a peak is the highest of its surroundings, so large a part of the grid to each side
 _PEAK_MOVE = 0.5  # in the logarithm of a peak's mass
-LEAST_CELLS = 4  # along an axis of a coarser grid
+LEAST_CELLS, _ORDER_CELLS = 4, 8  # along an axis of a coarser grid, and of one coarser still for the order
 _OUTER_CELLS = {1: 8000, 2: 160, 3: 40}  # at most, along an axis of the larger box
 _NO_NEARER = 0.97  # mass of a ring twice as far out, in terms of the ring: p ~ 1/|x|^dim has 1
 
@@ -23,7 +23,7 @@ _NO_NEARER = 0.97  # mass of a ring twice as far out, in terms of the ring: p ~ 
 def assessed(process) -> Density:
     """The stationary density of a :class:`FokkerPlanck`, or the reason why it is not to be trusted."""
     levels = [process.grid]
-    while len(levels) < 3 and min(levels[-1].shape) >= 2 * LEAST_CELLS:
+    while len(levels) < 3 and min(levels[-1].shape) >= 2 * (LEAST_CELLS, _ORDER_CELLS)[len(levels) - 1]:
         levels.append(levels[-1].coarsened())
     laws = [process.law_on(grid) for grid in levels]
     gaps = [gap(a, la[0], b, lb[0]) for a, la, b, lb in zip(levels, laws, levels[1:], laws[1:], strict=False)]

@@ -241,6 +241,9 @@ def _brought_back(jumps, leak, grid):
     classes = graphs.closed_classes(jumps)
     kept = [members for members in classes if leak[members].min() < _ESCAPES]
     lost = [members for members in classes if leak[members].min() >= _ESCAPES]
+    if not kept and lost:  # all leads to them in the end: back to the largest set of cells that reach each other
+        largest = graphs.largest_component(jumps)
+        kept = [largest] if leak[largest].min() < _ESCAPES else []
     if not kept or not lost:
         return jumps
     home, away = np.concatenate(kept), np.concatenate(lost)

@@ -162,7 +162,7 @@ def test_stationary_density_refuses_bad_arguments():
     for bounds in ((1.0, -1.0), (0.0, np.inf), 3.0, (1.0, 2.0, 3.0)):
         with pytest.raises(ds.errors.ArgumentError, match="bounds must"):
             ds.stationary_density(sde, bounds)
-    with pytest.raises(ds.errors.ArgumentError, match="n_cells must be a whole number, at least 4"):
+    with pytest.raises(ds.errors.ArgumentError, match="n_cells must be a whole number, at least 8"):
         ds.stationary_density(sde, (-1, 1), 3)
     with pytest.raises(ds.errors.ArgumentError, match="not finite at x = "):
         ds.stationary_density(ds.SDE(lambda t, x: math.log(x[0]), lambda t, x: 1.0), (-1, 1))

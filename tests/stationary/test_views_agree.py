@@ -27,7 +27,8 @@ def test_a_run_drawn_from_the_exact_law_visits_every_state_as_often_as_that_says
     exact = chain.stationary()
     counts = densities.staying(method, chain, exact, 2_000_000)
     worst, often = densities.worst_state(counts, exact)
-    assert often > 20 and worst < 5
+    assert often > 20
+    assert worst < 5
 
 
 def test_negative_control_the_law_of_another_coset_is_not_what_the_run_visits():
@@ -35,28 +36,31 @@ def test_negative_control_the_law_of_another_coset_is_not_what_the_run_visits():
     exact = chain.stationary()
     counts = densities.staying(method, chain, exact, 2_000_000)
     other = ds.markov_chain(densities.VALLEYS, method, x0=chain.states[chain.start] + 0.5 * densities.width(chain))
-    assert ds.compare_densities(counts, other.stationary(),
-    bins=counts.edges[0]).pairs.popitem()[1].total_variation.differs
+    assert (
+        ds.compare_densities(counts, other.stationary(), bins=counts.edges[0])
+        .pairs.popitem()[1]
+        .total_variation.differs
+    )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_paths_leave_the_sharp_valley_as_the_law_after_n_steps_says(name):
-    method, chain = of(name, 0.04)
+@pytest.mark.parametrize(("name", "eta"), [("SGD", 0.04), ("RR", 0.04), ("Balanced", 0.16)])
+def test_paths_leave_the_sharp_valley_as_the_law_after_n_steps_says(name, eta):
+    method, chain = of(name, eta)
     deviation, _, _, _, told = densities.leaving(method, chain, 5_000_000)
-    assert deviation < 5 and (told > 20 or name == "Balanced")
+    assert told > 20
+    assert deviation < 5
 
 
 def test_negative_control_paths_of_a_longer_step_leave_sooner_than_that():
-    method, chain = of("SGD", 0.04)
+    _, chain = of("SGD", 0.04)
     run = ds.iterate(densities.VALLEYS, ds.SGD(0.042), chain.states[chain.start], n_steps=400, n_paths=1000, rng=0)
     exact, simulated = chain.occupation(densities.sharp, 400)[-1], densities.sharp(run.x[:, -1]).mean()
     assert abs(simulated - exact) > 5 * np.sqrt(exact * (1 - exact) / 1000)
 
 
 @pytest.mark.parametrize("name", ["SGD", "RR"])
-@pytest.mark.parametrize("eta", [0.04, 0.02])
-def test_ulam_on_cells_of_one_state_each_is_the_chain_on_its_lattice(name, eta):
-    method, chain = of(name, eta)
+def test_ulam_on_cells_of_one_state_each_is_the_chain_on_its_lattice(name):
+    method, chain = of(name, 0.04)
     law, _ = densities.one_state_a_cell(method, chain)
     cells = law.grid.find(chain.states)
     np.testing.assert_allclose(law.log_mass[cells], chain.stationary().log_mass, atol=1e-9)
@@ -72,7 +76,8 @@ def test_ulam_on_any_cells_is_near_the_chain_inside_the_valley(name):
 
 
 @pytest.mark.parametrize(
-    "name, chain_mass, sde_mass", [("SGD", -52.136, -24.251), ("RR", -41.349, -51.01), ("Balanced", -12.103, -0.0038)]
+    ("name", "chain_mass", "sde_mass"),
+    [("SGD", -52.136, -24.251), ("RR", -41.349, -51.01), ("Balanced", -12.103, -0.0038)],
 )
 def test_the_sde_is_wrong_about_the_sharp_valley_by_orders_of_magnitude(name, chain_mass, sde_mass):
     method, chain = of(name, 0.04)
@@ -84,10 +89,10 @@ def test_the_sde_is_wrong_about_the_sharp_valley_by_orders_of_magnitude(name, ch
 @pytest.mark.parametrize("name", NAMES)
 def test_halving_a_small_step_changes_log_mass_by_the_exponent_over_the_step(name):
     both = ds.large_deviations(densities.VALLEYS, densities.schemes(1.0)[name])
-    chain, sde = (-50 * (side.weights[1] - side.weights[0]) for side in (both.chain, both.sde))  # 50 = 1/0.01 − 1/0.02
-    masses = [of(name, eta)[1].stationary().log_probability(densities.sharp) for eta in (0.02, 0.01)]
-    assert masses[1] - masses[0] == pytest.approx(chain, rel=0.03)
-    assert abs(masses[1] - masses[0] - sde) > 0.1 * abs(chain)
+    chain, sde = (-25 * (side.weights[1] - side.weights[0]) for side in (both.chain, both.sde))  # 25 = 1/0.02 − 1/0.04
+    masses = [of(name, eta)[1].stationary().log_probability(densities.sharp) for eta in (0.04, 0.02)]
+    assert masses[1] - masses[0] == pytest.approx(chain, rel=0.05)
+    assert masses[1] - masses[0] != pytest.approx(sde, rel=0.15)
 
 
 def test_basins_of_muller_brown_have_the_mass_that_a_run_of_sgd_finds_and_not_that_of_longer_steps():
@@ -100,7 +105,7 @@ def test_basins_of_muller_brown_have_the_mass_that_a_run_of_sgd_finds_and_not_th
     starts = np.repeat(points.minima, 32, axis=0)
 
     def off(method):
-        found, stderr, _ = densities.simulated_masses(method, starts, edges, basin, 2_000_000, 1000)
+        found, stderr, _ = densities.simulated_masses(method, starts, edges, basin, 500_000, 1000)
         return (np.abs(found - limit) / np.hypot(stderr, error)).max()
 
     assert law.details["leak"] < 1e-6
@@ -108,7 +113,7 @@ def test_basins_of_muller_brown_have_the_mass_that_a_run_of_sgd_finds_and_not_th
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, steps", [("SGD", 10**8), ("RR", 10**9)])
+@pytest.mark.parametrize(("name", "steps"), [("SGD", 10**8), ("RR", 10**9)])
 def test_basins_of_muller_brown_have_the_mass_that_long_runs_from_two_kinds_of_starts_find(name, steps):
     method = densities.schemes(0.002)[name]
     _, _, deviations = densities.muller_brown_of(name, method, steps, None, 512)
