@@ -190,6 +190,15 @@ def _best(results):
     return min(reports, key=lambda r: r["seconds"]) if reports else results[0]
 
 
+def _row(best, ours):
+    if isinstance(best, str):
+        return f"  {best}"
+    if best is None or best["seconds"] > CAP:
+        return f"{f'> {CAP:.0f}':>9}{f'> {CAP / ours:.0f}':>9}"
+    numbers = f"{best['seconds']:9.2f}{best['seconds'] / ours:9.1f}{best['memory']:8.0f}"
+    return f"{numbers}{best['variation']:11.1e}{best['second']:12.1e}{best['least']:12.1e}"
+
+
 def density(rounds):
     title = "double well in 2-D, one core"
     print(f"\n{title:40}{'s':>9}{'ratio':>9}{'MiB':>8}{'TV error':>11}{'⟨x²⟩ error':>12}{'least mass':>12}")
@@ -204,17 +213,7 @@ def density(rounds):
             raise SystemExit(f"dynsim, {n}²: {ours or 'it takes too long'}")
         ours = ours["seconds"]
         for name, results in found.items():
-            best = _best(results)
-            if isinstance(best, dict) and best["seconds"] <= CAP:
-                row = f"{best['seconds']:9.2f}{best['seconds'] / ours:9.1f}{best['memory']:8.0f}"
-                row += f"{best['variation']:11.1e}{best['second']:12.1e}{best['least']:12.1e}"
-            else:
-                row = (
-                    f"{'> ' + format(CAP, '.0f'):>9}{'> ' + format(CAP / ours, '.0f'):>9}"
-                    if best is None
-                    else f"  {best}"
-                )
-            print(f"{f'{name}, {n}²':40}{row}", flush=True)
+            print(f"{f'{name}, {n}²':40}{_row(_best(results), ours)}", flush=True)
     for name in set(MODULES) - set(found):
         print(f"{name}: not installed, skipped")
     print(f"\n{'what only dynsim does':40}{'s':>9}{'MiB':>17}")
