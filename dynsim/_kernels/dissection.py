@@ -1,7 +1,8 @@
 """Nested dissection: an order of elimination for a sparse matrix whose unknowns are points in space.
 
-A set of points is cut in two by a plane at the median of its longest extent; what touches the other half separates the
-halves, is eliminated after both, and the halves are cut in turn. George (1973), for any graph with coordinates.
+A set of points is cut in two by a plane through its mean across its longest extent; what touches the other half
+separates the halves, is eliminated after both, and the halves are cut in turn. George (1973), for any graph with
+coordinates.
 """
 
 import numpy as np
@@ -61,22 +62,19 @@ def dissect(indptr, indices, points, leaf, root):
             continue
 
         values = np.empty(high - low)
+        middle = 0.0
         for k in range(low, high):
             values[k - low] = points[cut, members[k]]
-        least = values.min()
-        ordered = np.partition(values, (high - low) // 2)
-        middle = ordered[(high - low) // 2]
-        if middle == least:  # half of them or more share the least coordinate: cut above it
-            middle = np.inf
-            for k in range(high - low):
-                if values[k] > least:
-                    middle = min(middle, values[k])
+            middle += values[k - low] / (high - low)
         mark += 1
         n_left = 0
         for k in range(low, high):
             left = values[k - low] < middle
             side[members[k]] = 2 * mark if left else 2 * mark + 1
             n_left += left
+        if n_left == 0 or n_left == high - low:  # points that differ by rounding only
+            node_low[node], node_high[node] = low, high
+            continue
         # the separator is taken from the larger half
         other = 2 * mark + 1 if 2 * n_left >= high - low else 2 * mark
         first, last = low, high - 1
@@ -134,7 +132,7 @@ def dissect(indptr, indices, points, leaf, root):
 def borders(indptr, indices, starts, children):
     """What each separator of a tree in its order of elimination is connected with when its turn comes: later points.
 
-    The pattern is symmetric and in the order of elimination. Returns pointers (n + 1,) and points, ascending in each.
+    The pattern is symmetric and in the order of elimination. Returns pointers (n + 1,) and points.
     """
     m = indptr.size - 1
     n = starts.size - 1
@@ -166,7 +164,6 @@ def borders(indptr, indices, starts, children):
                     seen[w] = node
                     found[end] = w
                     end += 1
-        found[begin:end].sort()
         pointers[node + 1] = end
         n_waiting -= children[node]
         waiting[n_waiting] = node

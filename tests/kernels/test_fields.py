@@ -7,7 +7,7 @@ import pytest
 from numba import types
 
 import dynsim as ds
-from dynsim._kernels import fields, jit, limit
+from dynsim._kernels import fields, jit, limit, limit_sums, limit_terms
 from dynsim._kernels.problems import linear_model, two_valleys
 
 
@@ -21,10 +21,15 @@ def test_no_two_cached_fields_share_a_name():
             if name.endswith("gradient"):
                 g = getattr(module, name)
                 made += [fields.gradients_field(g), fields.gradient_norms_field(g)]
-                made += [limit.limit_drift(g), limit.limit_diffusion(g)]
+                made.append(limit.limit_drift(limit_terms.terms_of(g)))
+    terms = limit_terms.terms_of(two_valleys.gradient)
+    for scheme in (limit_terms.FIXED, limit_terms.BY_NORM):
+        made += [
+            limit.limit_diffusion(terms, scheme, add) for add in (limit_sums.add_by_factor, limit_sums.add_by_terms)
+        ]
     names = [field.py_func.__qualname__ for field in made]
-    assert len(names) == 35
-    assert len(set(names)) == 35
+    assert len(names) == 32
+    assert len(set(names)) == 32
 
 
 @pytest.mark.parametrize("loss", ["square", "welsch"])
