@@ -19,27 +19,40 @@ from dynsim._kernels.jit import INT, INTS, VECTOR, formula, kernel
 from dynsim._kernels.products import add_product
 
 PANEL = 48
+_UNDERFLOWS = 1e-280  # sums below have lost digits
+PANELS = INT[:, ::1]
 TREE = types.Tuple((INTS, INTS, INTS, INTS))
 MATRIX = types.Tuple((INTS, INTS, VECTOR))  # compressed sparse rows
 FACTORS = types.Tuple((VECTOR, VECTOR, VECTOR))  # G, W, V
 
 
-@kernel(INTS(TREE))
-def sizes(tree):
-    """Numbers that the factors take: of G, of W (and of V), the largest front, the stack of updates."""
+@kernel(types.Tuple((PANELS, INTS))(TREE))
+def layout(tree):
+    """The panels in the order of elimination, and how large all is.
+
+    A panel has its first state, its size, its node, and where its G and its W (or V) begin in the factors. The sizes
+    are the numbers that G takes, those that W takes (and V), the width of the largest front, the stack of updates.
+    """
     starts, children, pointers, _ = tree
     n = starts.size - 1
+    n_panels = 0
+    for node in range(n):
+        n_panels += (starts[node + 1] - starts[node] + PANEL - 1) // PANEL
+    panels = np.empty((n_panels, 5), dtype=np.int64)
     n_inverse, n_border, widest, height, peak = 0, 0, 0, 0, 0
     waiting = np.empty(n + 1, dtype=np.int64)
-    n_waiting = 0
+    n_waiting, k = 0, 0
     for node in range(n):
         own = starts[node + 1] - starts[node]
         width = own + pointers[node + 1] - pointers[node]
         widest = max(widest, width)
         for done in range(0, own, PANEL):
             p = min(PANEL, own - done)
+            panels[k, 0], panels[k, 1], panels[k, 2] = starts[node] + done, p, node
+            panels[k, 3], panels[k, 4] = n_inverse, n_border
             n_inverse += p * p
             n_border += p * (width - done - p)
+            k += 1
         for _ in range(children[node]):
             n_waiting -= 1
             height -= waiting[n_waiting]
@@ -47,7 +60,21 @@ def sizes(tree):
         height += waiting[n_waiting]
         n_waiting += 1
         peak = max(peak, height)
-    return np.array([n_inverse, n_border, widest, peak])
+    return panels, np.array([n_inverse, n_border, widest, peak])
+
+
+@formula
+def left_after(panel, tree, states):
+    """Fill in the states of a panel's front that are left when it has been taken out; returns their number q."""
+    starts, _, pointers, borders = tree
+    q = 0
+    for state in range(panel[0] + panel[1], starts[panel[2] + 1]):
+        states[q] = state
+        q += 1
+    for e in range(pointers[panel[2]], pointers[panel[2] + 1]):
+        states[q] = borders[e]
+        q += 1
+    return q
 
 
 @formula
@@ -116,7 +143,8 @@ def _assemble(rates, transposed, first, last, border, place, front):
 def eliminate(rates, transposed, leaving, tree, factors, size):
     """Fill the factors; rates and their transpose in the order of elimination, ``leaving`` (m,) is overwritten.
 
-    V may be empty: then it is not kept. Returns -1, or the state at which it ended because it is never left.
+    V may be empty: then it is not kept. ``size`` is from :func:`layout`. Returns -1, or the state at which it ended
+    because it is never left.
     """
     starts, children, pointers, borders = tree
     inverses, ws, vs = factors
@@ -183,46 +211,38 @@ def eliminate(rates, transposed, leaving, tree, factors, size):
     return -1
 
 
-@kernel(types.void(TREE, FACTORS, VECTOR))
-def log_stationary(tree, factors, log_p):
+@kernel(types.void(TREE, PANELS, VECTOR, VECTOR))
+def log_stationary(tree, panels, ws, log_p):
     """Logarithms of p with p R = p D: p_P = p_Q W, backwards from the last state, whose log_p is given.
 
     Sums are taken in units of their largest term: only what W itself has no number for is lost.
     """
-    starts, _, pointers, borders = tree
-    ws = factors[1]
-    at_border = ws.size
+    states = np.empty(log_p.size, dtype=np.int64)
     known = np.empty(log_p.size)
-    for node in range(starts.size - 2, -1, -1):
-        first, own = starts[node], starts[node + 1] - starts[node]
-        border = borders[pointers[node] : pointers[node + 1]]
-        n_panels = (own + PANEL - 1) // PANEL
-        for panel in range(n_panels - 1, -1, -1):
-            done = panel * PANEL
-            p = min(PANEL, own - done)
-            rest = done + p
-            q = own + border.size - rest
-            at_border -= p * q
-            w = ws[at_border : at_border + p * q].reshape(q, p)
-            largest = -np.inf
-            for i in range(q):
-                known[i] = log_p[first + rest + i] if rest + i < own else log_p[border[rest + i - own]]
-                largest = max(largest, known[i])
-            total = np.zeros(p)
-            for i in range(q):
-                mass = np.exp(known[i] - largest)
-                for k in range(p):
-                    total[k] += mass * w[i, k]
+    total = np.empty(PANEL)
+    for panel in panels[::-1]:
+        first, p = panel[0], panel[1]
+        q = left_after(panel, tree, states)
+        w = ws[panel[4] : panel[4] + p * q].reshape(q, p)
+        largest = -np.inf
+        for i in range(q):
+            known[i] = log_p[states[i]]
+            largest = max(largest, known[i])
+        total[:p] = 0.0
+        for i in range(q):
+            mass = np.exp(known[i] - largest)
             for k in range(p):
-                if total[k] > 1e-280:
-                    log_p[first + done + k] = np.log(total[k]) + largest
-                    continue
-                most = -np.inf  # its neighbors are not among the likely ones
-                for i in range(q):
-                    if w[i, k] > 0.0:
-                        most = max(most, known[i] + np.log(w[i, k]))
-                sum_ = 0.0
-                for i in range(q):
-                    if w[i, k] > 0.0 and most > -np.inf:
-                        sum_ += np.exp(known[i] + np.log(w[i, k]) - most)
-                log_p[first + done + k] = np.log(sum_) + most if sum_ > 0.0 else -np.inf
+                total[k] += mass * w[i, k]
+        for k in range(p):
+            if total[k] > _UNDERFLOWS:
+                log_p[first + k] = np.log(total[k]) + largest
+                continue
+            most = -np.inf  # its neighbors are not among the likely ones
+            for i in range(q):
+                if w[i, k] > 0.0:
+                    most = max(most, known[i] + np.log(w[i, k]))
+            mass = 0.0
+            for i in range(q):
+                if w[i, k] > 0.0 and most > -np.inf:
+                    mass += np.exp(known[i] + np.log(w[i, k]) - most)
+            log_p[first + k] = np.log(mass) + most if mass > 0.0 else -np.inf

@@ -1,8 +1,8 @@
 """Elimination without subtraction (Grassmann, Taksar & Heyman 1985): tiny probabilities to full relative accuracy.
 
 Every quantity is a sum of products of nonnegative numbers, so each entry of the answer has a small *relative* error,
-however small it is; Gaussian elimination loses all digits of a probability of 1e-20. The work is done in extended
-precision, where the platform has it, for the sake of its exponents: 1e-4932 instead of 1e-308.
+however small it is; Gaussian elimination loses all digits of a probability of 1e-20. Dense chains of few states are
+eliminated in extended precision, where the platform has it, for the sake of its exponents: 1e-4932 instead of 1e-308.
 """
 
 import numpy as np
@@ -58,13 +58,29 @@ def _eliminate(a, k):
     return leaving
 
 
-def order_of_elimination(matrix, points, root) -> np.ndarray:
-    """Nested dissection of the states of a sparse matrix (m, m) that are at ``points`` (m, d); the root comes last."""
+def dissected(matrix, points, root=None):
+    """Nested dissection of the states of a sparse matrix (m, m) that are at ``points`` (m, d); the root comes last.
+
+    Returns their order (m,), where each separator begins in it, and of how many it is the parent.
+    """
     from dynsim._kernels.dissection import dissect
 
     pattern = (abs(matrix) + abs(matrix).T).tocsr()
     coordinates = np.ascontiguousarray(np.asarray(points, dtype=np.float64).T)
-    return dissect(*_structure(pattern), coordinates, _LEAF, root)[0]
+    return dissect(*_structure(pattern), coordinates, _LEAF, -1 if root is None else root)
+
+
+def downhill(rates) -> int:
+    """The state where most end up that always take the likeliest jump: it is never far from the likely ones."""
+    m = rates.shape[0]
+    fastest = np.maximum.reduceat(rates.data, rates.indptr[:-1])
+    row = np.repeat(np.arange(m), np.diff(rates.indptr))
+    best = np.flatnonzero(rates.data == fastest[row])
+    follows = np.empty(m, dtype=np.int64)
+    follows[row[best]] = rates.indices[best]
+    for _ in range(int(m).bit_length()):
+        follows = follows[follows]
+    return int(np.argmax(np.bincount(follows, minlength=m)))
 
 
 class Elimination:
@@ -79,7 +95,8 @@ class Elimination:
     leaving : ndarray, shape (m,), optional
         Rates out of the chain, which D includes.
     root : int, optional
-        A state that is kept: without ``leaving`` the matrix is singular, and one is needed.
+        A state that is kept. Without ``leaving`` the matrix is singular and one is needed: the one :func:`downhill` by
+        default, as the way from another to the likely states may be improbable beyond floating point.
     stationary_only : bool, optional
         Save a third of the memory, and be good for :meth:`log_stationary` alone.
     most : float, optional
@@ -94,14 +111,13 @@ class Elimination:
     """
 
     def __init__(self, rates, points, *, leaving=None, root=None, stationary_only=False, most=None):
-        from dynsim._kernels.dissection import borders, dissect
-        from dynsim._kernels.elimination import eliminate, sizes
+        from dynsim._kernels.dissection import borders
+        from dynsim._kernels.elimination import eliminate, layout
 
         m = rates.shape[0]
-        pattern = (abs(rates) + abs(rates).T).tocsr()
-        kept = -1 if root is None else root
-        coordinates = np.ascontiguousarray(np.asarray(points, dtype=np.float64).T)
-        self._order, starts, children = dissect(*_structure(pattern), coordinates, _LEAF, kept)
+        if leaving is None and root is None:
+            root = downhill(rates)
+        self._order, starts, children = dissected(rates, points, root)
         rank = np.empty(m, dtype=np.int64)
         rank[self._order] = np.arange(m)
         entries = rates.tocoo()
@@ -109,13 +125,13 @@ class Elimination:
         backwards = permuted.T.tocsr()
         pointers, border = borders(*_structure((permuted + backwards).tocsr()), starts, children)
         self._tree = (starts, children, pointers, border)
-        size = sizes(self._tree)
+        self._panels, size = layout(self._tree)
         n_inverse, n_border, widest, stacked = size.tolist()
         if most is not None and n_inverse + n_border > most:
             raise TooLarge(f"elimination would take {n_inverse + n_border} numbers")
         _check.fits_in_memory(
             "the factors of elimination",
-            (n_inverse + n_border * (1 if stationary_only else 2) + 2 * widest**2 + stacked,),
+            (n_inverse + n_border * (1 if stationary_only else 2) + widest**2 + stacked,),
             instead="use fewer cells, or solver='aggregation'",
         )
         self._factors = tuple(np.empty(n) for n in (n_inverse, n_border, 0 if stationary_only else n_border))
@@ -131,7 +147,7 @@ class Elimination:
         from dynsim._kernels.elimination import log_stationary
 
         log_p = np.zeros(self._order.size)
-        log_stationary(self._tree, self._factors, log_p)
+        log_stationary(self._tree, self._panels, self._factors[1], log_p)
         result = np.empty_like(log_p)
         result[self._order] = log_p
         return result - np.logaddexp.reduce(result)
@@ -151,7 +167,7 @@ class Elimination:
     def _solve(self, kernel, b):
         b = np.asarray(b, dtype=np.float64)
         x = np.ascontiguousarray(b.reshape(b.shape[0], -1)[self._order])
-        kernel(self._tree, self._factors, x)
+        kernel(self._tree, self._panels, self._factors, x)
         result = np.empty_like(x)
         result[self._order] = x
         return result.reshape(b.shape)
