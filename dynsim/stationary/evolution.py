@@ -19,6 +19,8 @@ _GAMMA = 2 - math.sqrt(2)
 _FIRST, _SECOND = 1 / (_GAMMA * (2 - _GAMMA)), (1 - _GAMMA) ** 2 / (_GAMMA * (2 - _GAMMA))
 _ERROR = (-3 * _GAMMA**2 + 4 * _GAMMA - 2) / (12 * (2 - _GAMMA))  # of the step, over h³ p'''
 _MOST_STEPS = 20_000
+_MOST_DENSE = 4096  # states of which powers of the whole matrix, 128 MiB each, are formed
+_DENSE_SPEED = 32  # multiplications of a dense product in the time of one of a sparse product
 
 
 def evolve(process, p0, times: ArrayLike, tolerance: float) -> list[Density]:
@@ -54,15 +56,25 @@ def evolve(process, p0, times: ArrayLike, tolerance: float) -> list[Density]:
 def laws_after(process, p0, steps: ArrayLike) -> list[Density]:
     """The law of a chain after each of some numbers of steps; see :meth:`dynsim.TransferOperator.evolve`."""
     steps = step_numbers(steps)
-    mass = masses_of(process, p0)
-    result: list[Density] = []
-    backward = process.rates.T.tocsr()
-    staying = 1 - np.asarray(process.rates.sum(axis=1)).ravel() - process.killing
-    for n in np.diff(steps, prepend=0):
-        for _ in range(n):
-            mass = backward @ mass + staying * mass
-        result.append(_density(process, mass, int(steps[len(result)]), "step"))
-    return result
+    laws = masses_after(process.transition, masses_of(process, p0), steps)
+    return [_density(process, mass, int(n), "step") for mass, n in zip(laws, steps, strict=True)]
+
+
+def masses_after(transition, mass, steps):
+    """The masses (m,) after each of some increasing numbers of steps."""
+    m = mass.size
+    backward = transition.T.tocsr()
+    power, of = None, 0
+    for gap in np.diff(steps, prepend=0).tolist():
+        squarings = 2 * m**3 * math.log2(gap + 1) / _DENSE_SPEED
+        if m > _MOST_DENSE or gap * (backward.nnz + m) <= squarings:
+            for _ in range(gap):
+                mass = backward @ mass
+        else:
+            if gap != of:
+                power, of = np.linalg.matrix_power(backward.toarray(), gap), gap
+            mass = power @ mass
+        yield mass
 
 
 def step_numbers(steps) -> np.ndarray:
@@ -109,7 +121,7 @@ class _Stepper:
         error = np.abs(_ERROR / _ALPHA * (filtered(third) - third)).sum()  # the stiff parts filtered out
         if self.closed:
             end *= mass.sum() / end.sum()
-        return end, float(error)
+        return end, float(max(error, -end.sum(where=end < 0)))  # what is negative is an error too
 
 
 def masses_of(process, p0) -> np.ndarray:

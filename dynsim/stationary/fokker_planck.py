@@ -11,10 +11,10 @@ from dynsim import _check
 from dynsim._typing import ArrayLike, Region
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.grid import Grid, breaks_of
-from dynsim.results import Density, GridFunction
+from dynsim.results import Density, GridFunction, ReactiveFlux, Spectrum
 from dynsim.sde import SDE
 from dynsim.stationary import crossings, evolution, line, quality, solvers
-from dynsim.stationary.discretization import SCHEMES, discretize, sides_of
+from dynsim.stationary.discretization import SCHEMES, coefficients, discretize, sides_of
 from dynsim.stationary.process import MarkovProcess
 
 _CELLS = {1: 2000, 2: 128, 3: 32}  # along each axis, by default
@@ -250,12 +250,30 @@ class FokkerPlanck(MarkovProcess):
         coarser = self._on_coarser(lambda process: MarkovProcess.committor(process, a, b))
         return replace(super().committor(a, b), coarser=coarser)
 
+    def reactive_flux(self, a: Region, b: Region) -> ReactiveFlux:
+        """How often, and where, the stationary process goes from region ``a`` to region ``b``.
+
+        f_ij = p_i q⁻_i r_ij q⁺_j, q⁺ the probability of reaching b before a, q⁻ that of coming from a rather than from
+        b; its net sum through a surface between them is the rate (E & Vanden-Eijnden 2006; Metzner et al. 2009).
+        """
+        coarser = self._on_coarser(lambda process: MarkovProcess.reactive_flux(process, a, b))
+        return replace(super().reactive_flux(a, b), coarser=coarser)
+
+    def spectrum(self, k: int = 6) -> Spectrum:
+        """The k slowest modes of the generator: eigenvalues and functions of the start.
+
+        By Arnoldi's method on the inverse, whose factors have no subtraction: gaps of 1e-20 are right. Modes much
+        slower than the others are taken out before these are computed.
+        """
+        found = super().spectrum(k)
+        return replace(found, coarser=self._on_coarser(lambda process: MarkovProcess.spectrum(process, k)))
+
     def _on_coarser(self, question):
         """The answer of this process on half as many cells along each axis, or None where that is no grid for it."""
         if min(self.grid.shape) < 2 * quality.LEAST_CELLS:
             return None
         process = copy(self)
-        for name in ("_discretized", "_stationary"):
+        for name in ("_discretized", "_stationary", "law"):
             process.__dict__.pop(name, None)
         process.grid = self.grid.coarsened()
         try:
@@ -267,25 +285,22 @@ class FokkerPlanck(MarkovProcess):
         """Log-masses, residual and negative mass of the stationary law on another grid of this process."""
         closed = self.grid.dim == 1 and not {"periodic", "absorbing"} & set(self.sides[0])
         if closed and self.scheme == "exponential" and self.solver != "lu":
-            drift, noise = discretize_line(self.sde, grid)
-            return *line.log_masses(drift, noise, grid.widths[:, 0], grid.x[:, 0]), 0.0
+            drift, noise = coefficients(self.sde, grid)
+            return *line.log_masses(drift[:, 0], noise[:, 0, 0], grid.widths[:, 0], grid.x[:, 0]), 0.0
         same = grid is self.grid
         discretized = self._discretized if same else discretize(self.sde, grid, self.sides, self.scheme)
         return solvers.stationary(discretized, grid, self.solver, self.label)
 
+    @cached_property
+    def law(self):
+        """:meth:`law_on` its own grid."""
+        return self.law_on(self.grid)
+
     def _log_stationary(self):
-        return self.law_on(self.grid)[0]
+        return self.law[0]
 
     def _stopped(self, rates, regions, masks):
         return crossings.stopped(self.grid, rates, regions, masks)
-
-
-def discretize_line(sde, grid):
-    """Drift and noise in the coordinate u of a grid of dim 1, (m,) each."""
-    from dynsim.stationary.discretization import coefficients
-
-    drift, noise = coefficients(sde, grid)
-    return drift[:, 0], noise[:, 0, 0]
 
 
 def stationary_density(sde: SDE, bounds: ArrayLike, n_cells: int | ArrayLike | None = None, **options) -> Density:

@@ -1,6 +1,5 @@
 """The discrete chain where the states it can reach are finitely many: everything about it is exact."""
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,14 +13,12 @@ from dynsim.problems import Problem
 from dynsim.results import Density
 from dynsim.stationary import graphs
 from dynsim.stationary.elimination import Elimination, log_mean_time_to_leave, log_stationary
-from dynsim.stationary.evolution import step_numbers
+from dynsim.stationary.evolution import masses_after, step_numbers
 from dynsim.stationary.lattice import reachable
 from dynsim.stationary.outcomes import outcomes
 from dynsim.stationary.process import MarkovProcess
 
-_MOST_DENSE = 4096  # states of which powers of the whole matrix, 128 MiB each, are formed
 _MOST_EXTENDED = 3000  # states for which elimination runs densely in extended precision, for its exponents
-_DENSE_SPEED = 32  # multiplications of a dense product in the time of one of a sparse product
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +88,7 @@ class MarkovChain(MarkovProcess):
             if members.size <= _MOST_EXTENDED:
                 inside = log_stationary(block.toarray())
             else:
-                inside = Elimination(block, self.states[members], root=0, stationary_only=True).log_stationary()
+                inside = Elimination(block, self.states[members], stationary_only=True).log_stationary()
             log_mass[members] = inside + log_weight
         return self._density(log_mass, f"stationary law of {self.label}")
 
@@ -153,21 +150,9 @@ class MarkovChain(MarkovProcess):
 
     def _laws(self, steps):
         """The laws after the given, increasing numbers of steps."""
-        m = self.states.shape[0]
-        mass = np.zeros(m)
+        mass = np.zeros(len(self.states))
         mass[self.start] = 1.0
-        backward = self.transition.T.tocsr()
-        powers = {}
-        for gap in np.diff(steps, prepend=0):
-            squarings = 2 * m**3 * math.log2(gap + 1) / _DENSE_SPEED
-            if m > _MOST_DENSE or gap * (backward.nnz + m) <= squarings:
-                for _ in range(gap):
-                    mass = backward @ mass
-            else:
-                if gap not in powers:
-                    powers = {gap: np.linalg.matrix_power(backward.toarray(), int(gap))}
-                mass = powers[gap] @ mass
-            yield mass
+        return masses_after(self.transition, mass, steps)
 
     def _log_absorption(self, classes):
         """Logarithm of the probability that the chain from x0 ends in each class."""

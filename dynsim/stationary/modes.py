@@ -1,7 +1,6 @@
 """The slow modes of a Markov process: Arnoldi's method on the inverse of its generator."""
 
 import numpy as np
-from scipy import sparse
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
 from dynsim.errors import NotApplicable
@@ -12,10 +11,10 @@ _CANDIDATES, _CANDIDATES_MORE = 2, 6  # eigenvalues near 0 among which the slowe
 _SHARE = 1e-7  # of the slowest mode's time: what is faster would drown in its rounding, and is found without it
 
 
-def slow_modes(rates, killing, places, log_p, k, discrete):
+def slow_modes(rates, killing, places, log_p, k, transition=None):
     """Decay λ (k,) complex and functions (k, m) of the slowest modes: (D − R) f = λ f, by Re λ or for a chain −|1 − λ|.
 
-    ``log_p`` is the stationary law, None where the process is killed.
+    ``log_p`` is the stationary law, None where the process is killed; ``transition`` the matrix of a chain.
     """
     m = rates.shape[0]
     decay, functions = [], []
@@ -27,12 +26,12 @@ def slow_modes(rates, killing, places, log_p, k, discrete):
         found = _of_inverse(rates, killing, places, log_p, wanted)
         decay.append(found[0])
         functions.append(found[1])
-        if discrete:
-            found = _of_transition(rates, killing, k, np.concatenate(decay))
+        if transition is not None:
+            found = _of_transition(transition, k, np.concatenate(decay))
             decay.append(found[0])
             functions.append(found[1])
     decay, functions = np.concatenate(decay), np.concatenate(functions)
-    order = np.argsort(-np.abs(1 - decay) if discrete else decay.real, kind="stable")[:k]
+    order = np.argsort(decay.real if transition is None else -np.abs(1 - decay), kind="stable")[:k]
     return decay[order].astype(complex), functions[order].astype(complex)
 
 
@@ -91,11 +90,9 @@ def _largest(operator, m, k):
     return values[order], vectors[:, order]
 
 
-def _of_transition(rates, killing, k, known):
+def _of_transition(transition, k, known):
     """Modes of a chain that are far from eigenvalue 1 and slow all the same, like those of period two."""
-    m = rates.shape[0]
-    staying = 1 - np.asarray(rates.sum(axis=1)).ravel() - killing
-    transition = rates + sparse.diags_array(staying)
+    m = transition.shape[0]
     if m <= _DENSE or k >= m - 2:
         values, vectors = np.linalg.eig(transition.toarray())
     else:

@@ -35,6 +35,7 @@ class MarkovProcess:
 
     grid: Grid | None
     label: str
+    transition: sparse.csr_array  # of those in discrete time
     discrete = False  # time
 
     @property
@@ -167,7 +168,8 @@ class MarkovProcess:
         if len(classes) > 1:
             raise NotApplicable(graphs.reducible(self.label, classes, self.x, self.grid))
         log_p = None if self.killing.any() else self._log_stationary()
-        decay, functions = slow_modes(self.rates, self.killing, self._places(slice(None)), log_p, k, self.discrete)
+        transition = self.transition if self.discrete else None
+        decay, functions = slow_modes(self.rates, self.killing, self._places(slice(None)), log_p, k, transition)
         eigenvalues = 1 - decay if self.discrete else -decay
         with np.errstate(divide="ignore"):
             rates = -np.log(np.abs(eigenvalues)) if self.discrete else decay.real

@@ -25,7 +25,7 @@ def assessed(process) -> Density:
     levels = [process.grid]
     while len(levels) < 3 and min(levels[-1].shape) >= 2 * (LEAST_CELLS, _ORDER_CELLS)[len(levels) - 1]:
         levels.append(levels[-1].coarsened())
-    laws = [process.law_on(grid) for grid in levels]
+    laws = [process.law, *map(process.law_on, levels[1:])]
     gaps = [gap(a, la[0], b, lb[0]) for a, la, b, lb in zip(levels, laws, levels[1:], laws[1:], strict=False)]
     order = float(np.log2(gaps[1] / gaps[0])) if len(gaps) == 2 and gaps[0] > 0 and gaps[1] > 0 else np.nan
     density: Density | None = None
@@ -36,7 +36,7 @@ def assessed(process) -> Density:
             log_mass=log_mass,
             grid=grid,
             residual=residual,
-            boundary_mass=_boundary_mass(grid, log_mass),
+            boundary_mass=boundary_mass(grid, log_mass),
             refinement_gap=gaps[level] if level < len(gaps) else np.nan,
             label=process.label,
             settings=process.settings,
@@ -86,7 +86,7 @@ def _moments(mass, x):
     return mean, np.sqrt(mass @ (x - mean) ** 2)
 
 
-def _boundary_mass(grid, log_mass, sides=None):
+def boundary_mass(grid, log_mass, sides=None):
     """Mass of the outermost cells at the sides (pairs (axis, end)) that are not periodic."""
     outer = np.zeros(grid.size, dtype=bool)
     for axis in range(grid.dim):
@@ -143,7 +143,7 @@ def _refuse_cut_off(process, density):
         (axis, end)
         for axis, pair in enumerate(process.sides)
         for end in (0, 1)
-        if pair[end] == "open" and _boundary_mass(density.grid, density.log_mass, {(axis, end)}) > _LOOK_OUTSIDE
+        if pair[end] == "open" and boundary_mass(density.grid, density.log_mass, {(axis, end)}) > _LOOK_OUTSIDE
     ]
     if not sides:
         return

@@ -5,7 +5,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from dynsim.errors import ArgumentError, NotApplicable, TooLarge
-from dynsim.stationary.elimination import Elimination, order_of_elimination
+from dynsim.stationary.elimination import Elimination, dissected
 from dynsim.stationary.graphs import closed_classes, reducible
 
 SOLVERS = ("auto", "gth", "lu", "aggregation")
@@ -34,14 +34,7 @@ def stationary(discretized, grid, solver, label):
         )
     if solver == "lu":
         return by_lu(rates, places_of(grid))
-    classes = closed_classes(rates)
-    if len(classes) > 1:
-        raise NotApplicable(reducible(label, classes, grid.x, grid))
-    members = np.sort(classes[0])
-    log_mass = np.full(grid.size, -np.inf)
-    inner = rates if members.size == grid.size else rates[members][:, members]
-    log_mass[members], wrong = recurrent(inner, grid, members, solver)
-    return log_mass, wrong, 0.0
+    return *of_closed_class(rates, grid, label, closed_classes(rates), solver), 0.0
 
 
 def places_of(grid, cells=slice(None)):
@@ -49,42 +42,30 @@ def places_of(grid, cells=slice(None)):
     return np.stack(np.unravel_index(np.arange(grid.size)[cells], grid.shape), axis=1)
 
 
-def recurrent(rates, grid, members, solver="auto"):
-    """Log-masses (n,) and residual of an irreducible chain (n, n) on some cells of a grid."""
-    if members.size == 1:
-        return np.zeros(1), 0.0
-    log_mass = None
-    most = _MOST_FACTORS_3D if grid.dim == 3 else _MOST_FACTORS
-    if solver != "aggregation":
-        try:
-            log_mass = Elimination(
-                rates,
-                places_of(grid, members),
-                root=downhill(rates),
-                stationary_only=True,
-                most=most if solver == "auto" else None,
-            ).log_stationary()
-        except (TooLarge, NotApplicable):
-            if solver == "gth":
-                raise
-    if log_mass is None:
-        from dynsim.stationary.aggregation import stationary_by_aggregation
-
-        log_mass = stationary_by_aggregation(rates, grid.shape, cells=members)[0]
+def of_closed_class(rates, grid, label, classes, solver="auto"):
+    """Log-masses (m,) and residual of a chain (m, m) on the cells of a grid that has one closed class."""
+    if len(classes) > 1:
+        raise NotApplicable(reducible(label, classes, grid.x, grid))
+    members = classes[0]
+    log_mass = np.full(grid.size, -np.inf)
+    inner = rates if members.size == grid.size else rates[members][:, members]
+    log_mass[members] = 0.0 if members.size == 1 else _recurrent(inner, grid, members, solver)
     return log_mass, residual(rates, np.exp(log_mass))
 
 
-def downhill(rates) -> int:
-    """The state where most end up that always take the likeliest jump: it is never far from the likely ones."""
-    m = rates.shape[0]
-    fastest = np.maximum.reduceat(rates.data, rates.indptr[:-1])
-    row = np.repeat(np.arange(m), np.diff(rates.indptr))
-    best = np.flatnonzero(rates.data == fastest[row])
-    follows = np.empty(m, dtype=np.int64)
-    follows[row[best]] = rates.indices[best]
-    for _ in range(int(m).bit_length()):
-        follows = follows[follows]
-    return int(np.argmax(np.bincount(follows, minlength=m)))
+def _recurrent(rates, grid, members, solver):
+    """Log-masses (n,) of an irreducible chain (n, n) on some cells of a grid."""
+    most = _MOST_FACTORS_3D if grid.dim == 3 else _MOST_FACTORS
+    if solver != "aggregation":
+        try:
+            most = most if solver == "auto" else None
+            return Elimination(rates, places_of(grid, members), stationary_only=True, most=most).log_stationary()
+        except (TooLarge, NotApplicable):
+            if solver == "gth":
+                raise
+    from dynsim.stationary.aggregation import stationary_by_aggregation
+
+    return stationary_by_aggregation(rates, grid.shape, cells=members)[0]
 
 
 def solve(rates, leaving, rhs, grid, cells, places):
@@ -106,8 +87,7 @@ def by_lu(rates, places):
     balance = (rates - sparse.diags_array(np.asarray(rates.sum(axis=1)).ravel())).T.tocsr()
     pinned = m // 2
     for _ in range(2):
-        order = order_of_elimination(rates, places, pinned)
-        inner = order[:-1]
+        inner = dissected(rates, places, pinned)[0][:-1]
         matrix = balance[inner][:, inner].tocsc()
         factors = splu(matrix, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
         mass = np.ones(m)

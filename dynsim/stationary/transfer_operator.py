@@ -15,8 +15,10 @@ from dynsim.results import Density
 from dynsim.stationary import graphs, solvers
 from dynsim.stationary.diagnostics import density_or_singular
 from dynsim.stationary.distances import wasserstein
+from dynsim.stationary.evolution import laws_after
 from dynsim.stationary.outcomes import state_width
 from dynsim.stationary.process import MarkovProcess
+from dynsim.stationary.quality import boundary_mass
 from dynsim.stationary.ulam import transfer_matrix
 
 _LEAST_CELLS = 4  # along each axis of a coarser grid
@@ -117,6 +119,12 @@ class TransferOperator(MarkovProcess):
         return self._matrices[0]
 
     @property
+    def transition(self) -> sparse.csr_array:
+        """Probabilities of the steps from cell to cell, shape (m, m)."""
+        staying = 1 - np.asarray(self.rates.sum(axis=1)).ravel()
+        return (self.rates + sparse.diags_array(np.maximum(staying, 0.0))).tocsr()
+
+    @property
     def leak(self) -> np.ndarray:
         """Probability of a step out of the box, shape (m,)."""
         return self._matrices[1]
@@ -149,8 +157,6 @@ class TransferOperator(MarkovProcess):
         steps : array_like of int, shape (n,)
             Increasing, from 0 on.
         """
-        from dynsim.stationary.evolution import laws_after
-
         return laws_after(self, p0, steps)
 
     @cached_property
@@ -170,7 +176,7 @@ class TransferOperator(MarkovProcess):
                 log_mass=log_mass,
                 grid=grid,
                 residual=residual,
-                boundary_mass=_at_sides(grid, log_mass),
+                boundary_mass=boundary_mass(grid, log_mass),
                 refinement_gap=np.nan,
                 label=self.label,
                 settings=self.settings,
@@ -191,7 +197,7 @@ class TransferOperator(MarkovProcess):
         leak = density.details["leak"]
         if leak > _MOST_LEAK:
             raise Unresolved(
-                f"{self.label} leaves the box in a share of {leak:.2g} of its steps; {_wider(self, density)} "
+                f"{self.label} leaves the box in a share of {leak:.2g} of its steps; {_wider(density.grid)} "
                 "(the result is in .result)",
                 density,
                 leak,
@@ -214,12 +220,7 @@ class TransferOperator(MarkovProcess):
                 f"{self.label} leaves the box for good, with probability {leak.min():.2g} or more in a step from each "
                 "of its cells: choose bounds around where it stays, or a smaller step size if it diverges"
             )
-        if len(classes) > 1:
-            raise NotApplicable(graphs.reducible(self.label, classes, grid.x, grid))
-        members = np.sort(classes[0])
-        log_mass = np.full(grid.size, -np.inf)
-        inner = rates[members][:, members]
-        log_mass[members], residual = solvers.recurrent(inner, grid, members)
+        log_mass, residual = solvers.of_closed_class(rates, grid, self.label, classes)
         return log_mass, float(np.exp(log_mass) @ leak), residual
 
     def _log_stationary(self):
@@ -270,17 +271,9 @@ def _size(density):
     return float(np.sqrt(np.trace(density.cov))) or float(density.grid.widths.max())
 
 
-def _at_sides(grid, log_mass):
-    outer = np.zeros(grid.size, dtype=bool)
-    for axis in range(grid.dim):
-        for end in (0, 1):
-            outer |= grid.on_side(axis, end, max(1, grid.shape[axis] // 100))
-    return float(np.exp(log_mass[outer]).sum())
-
-
-def _wider(operator, density):
+def _wider(grid):
     """What to do about a leak, in words."""
-    low, high = (np.array([e[end] for e in density.grid.edges]) for end in (0, -1))
+    low, high = (np.array([e[end] for e in grid.edges]) for end in (0, -1))
     half = 0.25 * (high - low)
     bounds = [(float(f"{a:.3g}"), float(f"{b:.3g}")) for a, b in zip(low - half, high + half, strict=True)]
     return f"use wider bounds, such as {bounds[0] if len(bounds) == 1 else tuple(bounds)}"

@@ -157,7 +157,7 @@ def test_closed_classes_are_the_sets_that_are_never_left():
 
 @pytest.mark.parametrize("steps", [37, 5000])
 def test_the_law_after_many_steps_is_the_same_by_squaring_and_step_by_step(valleys, monkeypatch, steps):
-    module = sys.modules["dynsim.stationary.markov_chain"]
+    module = sys.modules["dynsim.stationary.evolution"]
     chain = ds.markov_chain(valleys, ds.SGD(0.04), x0=0.25)
     laws = []
     for most in (0, 10**6):
