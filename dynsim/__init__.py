@@ -59,13 +59,14 @@ __all__ = [
     "schemes",
     "sde_limit",
     "sdes",
+    "stability",
     "stationary_density",
     "step_size_range",
     "theory",
 ]
 
 if TYPE_CHECKING:
-    from dynsim import errors, methods, noise, observers, problems, sampling, schedules, sdes, theory
+    from dynsim import errors, methods, noise, observers, problems, sampling, schedules, sdes, stability, theory
     from dynsim.chain import iterate
     from dynsim.compare import DensityComparison, compare_densities
     from dynsim.landscape import StationaryPoints, minima

@@ -17,6 +17,24 @@ class NotApplicable(DynsimError):
     """The question does not apply to this problem and method; the message says why."""
 
 
+class NotInterpolating(NotApplicable):
+    """A minimum that does not fit all terms, so that no step size makes a scheme converge to it.
+
+    Attributes
+    ----------
+    residual : float
+        The largest ‖∇l_n(θ*)‖.
+    stationary : callable
+        ``stationary(step_sizes)``: how far the iterates fluctuate about it, from
+        :func:`dynsim.stability.stationary_covariance`.
+    """
+
+    def __init__(self, message, residual=float("nan"), stationary=None):
+        super().__init__(message)
+        self.residual = residual
+        self.stationary = stationary
+
+
 class NotALattice(NotApplicable):
     """The states that a chain can reach are not finitely many."""
 

@@ -12,7 +12,7 @@ from dynsim.compare.text import diverged_line, number, table
 from dynsim.methods import RR, SGD
 from dynsim.problems import LinearModel, Table
 from dynsim.results import StepSizeRange, Trajectories
-from dynsim.stability import step_size_range
+from dynsim.stability import step_size_range, terms
 
 _SAVED = 200  # points in time kept for the picture
 _STARTS = 50  # subsets of the data from whose exact fit the search for the best fit starts
@@ -190,7 +190,10 @@ def _scheme(problem, method, run, best):
         final = np.quantile(problem.coefficients(kept[:, -1]), BAND, axis=0)
     else:
         loss, final = np.full((3, run.t.size), np.nan), np.full((3, problem.dim), np.nan)
-    holds = None if problem.curvature_at_fit is None else step_size_range(problem, method, at=best)
+    holds = None
+    if problem.curvature_at_fit is not None:  # else no minimum can fit all data
+        fitted = terms(gradients=np.sqrt(problem.curvature_at_fit) * problem.X, weights=problem.weights)
+        holds = step_size_range(fitted, method)
     return DataScheme(method.name, method, run, loss, final, holds)
 
 

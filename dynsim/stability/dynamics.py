@@ -11,7 +11,9 @@ from dynsim.methods.base import FULL
 from dynsim.schedules import Schedule
 from dynsim.stability.linearized import Terms
 
-_RANK = 1e-10  # eigenvalues of H below this share of the largest are its null space
+_RANK = 1e-13  # eigenvalues of H below this share of the largest are its null space: rounding of its entries
+_RANK_OF_ROWS = 1e-10  # the same for singular values of the features, of which H has the squares
+_MOST_DIRECT = 10**10  # n d² up to which those are computed, rather than eigenvalues of H
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +89,15 @@ class Dynamics:
     def of(cls, terms: Terms, method: Method) -> "Dynamics":
         """The linearized dynamics of a method, dense."""
         kind, momentum = update_of(method)
-        values, vectors = np.linalg.eigh(terms.hessian)
+        values, basis = _range(terms)
         unit = float(values[-1])
-        kept = values > _RANK * unit
-        basis = vectors[:, kept]
         features = hessians = None
         if terms.features is None:
             hessians = basis.T @ terms.hessians @ basis / unit
         else:
             features = np.asarray(terms.features @ basis) / np.sqrt(unit)
         draws = Draws.of(terms, method)
-        return cls(terms, draws, kind, momentum, values[kept] / unit, basis, unit, features, hessians)
+        return cls(terms, draws, kind, momentum, values / unit, basis, unit, features, hessians)
 
     @property
     def rank(self) -> int:
@@ -153,6 +153,19 @@ class Dynamics:
             return np.einsum("mb,mbjk,mk->mj", scale, self.hessians[n], q)
         x = self.features[n]
         return np.einsum("mb,mbj->mj", scale * np.einsum("mbj,mj->mb", x, q), x)
+
+
+def _range(terms):
+    """Eigenvalues (r,) of H above 0, ascending, and their eigenvectors (dim, r)."""
+    if terms.features is None or terms.is_sparse or terms.n_terms * terms.dim**2 > _MOST_DIRECT:
+        values, vectors = np.linalg.eigh(terms.hessian)
+        kept = values > _RANK * values[-1]
+        return values[kept], vectors[:, kept]
+    size = np.abs(terms.features).max()
+    rows = np.sqrt(terms.weights)[:, None] * (terms.features / size)  # whose squares neither overflow nor underflow
+    _, singular, vectors = np.linalg.svd(rows, full_matrices=False)
+    kept = np.flatnonzero(singular > _RANK_OF_ROWS * singular[0])[::-1]
+    return (singular[kept] * size) ** 2, vectors[kept].T
 
 
 def update_of(method: Method) -> tuple[str, float]:
