@@ -11,6 +11,11 @@ from dynsim.grid import Grid
 from dynsim.results.common import xarray_module
 
 
+def _unknown(grid):
+    """The error of what has no coarser version: none without a grid."""
+    return 0.0 if grid is None else float("nan")
+
+
 @dataclass(frozen=True, eq=False)
 class GridFunction:
     """A function on the cells of a grid or the states of a chain; made by the verbs of :class:`dynsim.MarkovProcess`.
@@ -26,7 +31,7 @@ class GridFunction:
     label : str
         What it is.
     coarser : GridFunction or None
-        The same on half as many cells along each axis; None where nothing is discretized.
+        The same on half as many cells along each axis; None where nothing is discretized, or it was not computed.
     """
 
     x: np.ndarray
@@ -38,11 +43,11 @@ class GridFunction:
     def error(self, theta: ArrayLike) -> np.ndarray:
         """How much values at points theta (..., dim) change from half as many cells; 0 where nothing is discretized.
 
-        With order 2 the error that is left is about a third of it.
+        With order 2 the error that is left is about a third of it. nan where it is not known.
         """
         values = self(theta)
         if self.coarser is None:
-            return np.zeros(values.shape)
+            return np.full(values.shape, _unknown(self.grid))
         coarse = self.coarser(theta)
         return np.abs(np.where(values == coarse, 0.0, values - coarse))
 
@@ -100,7 +105,7 @@ class Spectrum:
     residuals : ndarray, shape (k,)
         ``‖G f − λ f‖ / ‖diag G‖``, in the largest modulus, of each pair.
     coarser : Spectrum or None
-        The same on half as many cells along each axis; None where nothing is discretized.
+        The same on half as many cells along each axis; None where nothing is discretized, or it was not computed.
     """
 
     eigenvalues: np.ndarray
@@ -116,9 +121,11 @@ class Spectrum:
     def errors(self) -> np.ndarray:
         """How much the rates change from half as many cells, shape (k,); 0 where nothing is discretized.
 
-        With order 2 the error that is left is about a third of it.
+        With order 2 the error that is left is about a third of it. nan where it is not known.
         """
-        return np.zeros(self.rates.size) if self.coarser is None else np.abs(self.rates - self.coarser.rates)
+        if self.coarser is None:
+            return np.full(self.rates.size, _unknown(self.grid))
+        return np.abs(self.rates - self.coarser.rates)
 
     def function(self, mode: int) -> GridFunction:
         """Real part of a right eigenvector, which can be called at points."""
@@ -154,7 +161,7 @@ class ReactiveFlux:
     current : ndarray, shape (m, dim)
         Current of the passages at each cell, per volume; for states per state.
     coarser : ReactiveFlux or None
-        The same on half as many cells along each axis; None where nothing is discretized.
+        The same on half as many cells along each axis; None where nothing is discretized, or it was not computed.
     """
 
     rate: float
@@ -167,5 +174,5 @@ class ReactiveFlux:
 
     @property
     def error(self) -> float:
-        """How much the rate changes from half as many cells; 0 where nothing is discretized."""
-        return 0.0 if self.coarser is None else abs(self.rate - self.coarser.rate)
+        """How much the rate changes from half as many cells; 0 where nothing is discretized, nan if not known."""
+        return _unknown(self.forward.grid) if self.coarser is None else abs(self.rate - self.coarser.rate)

@@ -1,6 +1,9 @@
+import math
+
 import numpy as np
 import pytest
 from scipy import sparse, stats
+from scipy.integrate import quad
 
 import dynsim as ds
 from dynsim.stationary.diagnostics import correlation_dimension, density_or_singular
@@ -49,13 +52,44 @@ DENSITIES = {
 }
 
 
+def by_convolution(*steps):
+    """Probability E (1 − |Z|/h)₊ that two points lie in one box of width h, Z = Σ ±steps, 0 with probability ½.
+
+    It is ∫ h sinc²(ωh/2) E e^(iωZ) dω/2π, and for |Z| + h < 1.25 the sum over ω = 2πk/2.5.
+    """
+    omega = 2 * np.pi / 2.5 * np.arange(1, 400_000)
+    law = np.prod([np.cos(omega * step / 2) ** 2 for step in steps], axis=0)
+    return lambda h: h / 2.5 * (1 + 2 * (np.sinc(omega * h / 2 / np.pi) ** 2 * law).sum())
+
+
+# Probabilities that two points lie in one box of width h, at a place at random: ∫ (1 − |s|/h)₊ ∫ ρ(x) ρ(x + s) dx ds
+IN_ONE_BOX = {
+    "uniform, as Ulam's method has it": lambda h: h - h**2 / 3,
+    "Bernoulli convolution": by_convolution(*0.3 * 0.7 ** np.arange(40)),
+    "normal": lambda h: 2 * quad(lambda s: (1 - s / h) * stats.norm.pdf(10 * s, scale=math.sqrt(2)) * 10, 0, h)[0],
+    "Cauchy": lambda h: 2 * quad(lambda s: (1 - s / h) * stats.cauchy.pdf(100 * s, scale=2) * 100, 0, h)[0],
+    "two boxes": lambda h: (0.4**2 + 0.6**2) * (4 * h - (4 * h) ** 2 / 3),
+    "normal in the plane": lambda h: (
+        (2 * quad(lambda s: (1 - s / h) * stats.norm.pdf(6 * s, scale=math.sqrt(2)) * 6, 0, h)[0]) ** 2
+    ),
+}
+
+
 @pytest.mark.parametrize("name", DENSITIES)
 def test_densities_are_told_from_singular_laws(name):
+    """The dimension is the slope over the scales there are, which edges and bends take below that of the space."""
     law = DENSITIES[name]
-    verdict = density_or_singular([law(n) for n in (1024, 512, 256)])
+    laws = [law(n) for n in (1024, 512, 256)]
+    verdict = density_or_singular(laws)
     assert verdict.kind == "density", verdict
-    space = law(256).ndim
-    assert verdict.dimension == pytest.approx(space, abs=0.2 if name == "two boxes" else 0.03)
+    space, n = laws[0].ndim, laws[0].shape[0]
+    widths = np.array([2.0**k / n for k in range(1, n.bit_length() - 2)])
+    chances = np.array([IN_ONE_BOX[name](h) for h in widths])
+    seen = np.flatnonzero(chances <= 8.0**-space)
+    seen = seen[1:] if seen.size > 3 else seen
+    slope = np.polyfit(np.log(widths[seen]), np.log(chances[seen]), 1)[0]
+    assert verdict.dimension == pytest.approx(slope, abs=2e-4)  # of cells, not points: (h² − 1/n²)/3 for h²/3
+    assert abs(slope - space) < 0.03  # at this many cells; no more
     assert verdict.distances[0] <= 0.6 * verdict.distances[1]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dynsim as ds
+from dynsim.compare.densities import verdict
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import densities
@@ -41,6 +42,25 @@ def test_negative_control_the_law_of_another_coset_is_not_what_the_run_visits():
         .pairs.popitem()[1]
         .total_variation.differs
     )
+
+
+def test_an_infinite_kl_says_nothing_of_a_run_and_all_of_two_laws():
+    """The run is of a law that has no mass where the other has 0.32 of it: so are bins that a run has left empty."""
+    sde = ds.SDE(lambda t, x: -x[0], lambda t, x: np.sqrt(2.0))
+    normal = ds.stationary_density(sde, (-6.0, 6.0), 600)
+    box = ds.stationary_density(ds.SDE(lambda t, x: 0.0, lambda t, x: 1.0), (-1.0, 1.0), 100, sides="reflecting")
+    run = np.random.default_rng(0).uniform(-1, 1, 3200)
+    found = ds.compare_densities({"normal": normal, "box": box, "run": run}, bins=np.linspace(-4, 4, 33))
+    words = {}
+    for other in ("box", "run"):
+        pair = found["normal", other]
+        assert pair.kullback_leibler.value == np.inf > pair.reverse_kullback_leibler.value
+        words[other] = [
+            verdict(d) for d in (pair.total_variation, pair.kullback_leibler, pair.reverse_kullback_leibler)
+        ]
+    assert words == {"box": ["differ", "differ", "differ"], "run": ["differ", "unknown", "differ"]}
+    rows = found.table().split("\n\n")[0].splitlines()
+    assert [row.split()[-1] for row in rows if " inf " in row] == ["differ", "unknown"]
 
 
 @pytest.mark.parametrize(("name", "eta"), [("SGD", 0.04), ("RR", 0.04), ("Balanced", 0.16)])
