@@ -32,6 +32,8 @@ __all__ = [
     "RMSProp",
     "ReactiveFlux",
     "Spectrum",
+    "StabilityMap",
+    "StationaryFluctuations",
     "StationaryPoints",
     "StepSizeRange",
     "StochasticINGD",
@@ -60,6 +62,7 @@ __all__ = [
     "sde_limit",
     "sdes",
     "stability",
+    "stability_map",
     "stationary_density",
     "step_size_range",
     "theory",
@@ -88,10 +91,19 @@ if TYPE_CHECKING:
         StochasticINGD,
     )
     from dynsim.problems import Problem, check_gradient
-    from dynsim.results import Density, GridFunction, ReactiveFlux, Spectrum, StepSizeRange, Trajectories
+    from dynsim.results import (
+        Density,
+        GridFunction,
+        ReactiveFlux,
+        Spectrum,
+        StabilityMap,
+        StationaryFluctuations,
+        StepSizeRange,
+        Trajectories,
+    )
     from dynsim.sampling import sampling_quality
     from dynsim.sde import SDE, integrate, noise_increments, schemes, sde_limit  # type: ignore[no-redef]
-    from dynsim.stability import step_size_range
+    from dynsim.stability import stability_map, step_size_range
     from dynsim.stationary import (  # type: ignore[no-redef]
         FokkerPlanck,
         LargeDeviations,
@@ -126,6 +138,8 @@ _HOME = {
     "QuasiPotential": "stationary",
     "ReactiveFlux": "results",
     "Spectrum": "results",
+    "StabilityMap": "results",
+    "StationaryFluctuations": "results",
     "StationaryPoints": "landscape",
     "StepSizeRange": "results",
     "Trajectories": "results",
@@ -144,6 +158,7 @@ _HOME = {
     "sampling_quality": "sampling",
     "schemes": "sde",
     "sde_limit": "sde",
+    "stability_map": "stability",
     "stationary_density": "stationary",
     "step_size_range": "stability",
 }

@@ -24,7 +24,18 @@ KERNEL_IMPORTS = {
     *("pathlib", "tempfile", "types", "warnings"),
 }
 # Rooms whose values draw themselves, importing plot inside a function
-DRAWN = {"sampling", "results", "observed", "schedules", "noise", "problems", "landscape", "stationary", "theory"}
+DRAWN = {
+    "sampling",
+    "results",
+    "observed",
+    "schedules",
+    "noise",
+    "problems",
+    "landscape",
+    "stationary",
+    "stability",
+    "theory",
+}
 # Each room may import from its own and from those to its left.
 ORDER = [
     *("errors", "_typing", "_check", "_random", "_fingerprint", "_kernels", "observed", "observers", "_observation"),

@@ -14,12 +14,12 @@ _CURVED = 1e-9  # relative change of a gradient between two kinks, beyond which 
 
 def hold_at_kink(problem, method, at, criterion):
     """The range for a minimum ``at`` among the kinks of a loss of one variable, linear beside it; None elsewhere."""
-    known = problem.minima is not None and not np.isclose(problem.minima, at, rtol=1e-9, atol=0).any()
-    flat = not problem.term_hessians(np.array([at])).any()
-    if known and flat:
-        raise NotApplicable(f"at must be one of the minima {problem.minima.ravel().tolist()}, got {[at]}")
     kinks = np.array(problem.kinks)
-    if not np.isclose(kinks, at, rtol=1e-9, atol=1e-12).any():
+    on_kink = np.isclose(kinks, at, rtol=1e-9, atol=1e-12).any()
+    known = problem.minima is not None and not np.isclose(problem.minima, at, rtol=1e-9, atol=1e-12).any()
+    if known and (on_kink or not problem.term_hessians(np.array([at])).any()):
+        raise NotApplicable(f"at must be one of the minima {problem.minima.ravel().tolist()}, got {[at]}")
+    if not on_kink:
         return None
     plain_sgd("step_size_range", method)
     if criterion != "one-step":

@@ -135,7 +135,7 @@ def terms(
     --------
     >>> import dynsim as ds
     >>> rows = ds.stability.terms(gradients=[[1.0, 0.0], [0.0, 2.0]])
-    >>> ds.step_size_range(rows, ds.SGD(0.1)).max
+    >>> round(ds.step_size_range(rows, ds.SGD(0.1)).max, 12)
     0.5
     """
     if sum(given is not None for given in (problem, hessians, gradients)) != 1:

@@ -231,7 +231,7 @@ def test_points_that_are_no_minimum_are_refused_with_how_far_they_are():
         ),
         (ds.SGD(1.0, batch_size=2), "lemma", "'lemma' does not exist .* has 'one-step', 'mean-square'"),
         (ds.SGD(1.0, ds.sampling.Mixture()), "lemma", "'lemma' does not exist"),
-        (ds.Adam(0.1), "mean-square", "stability is for SGD, HeavyBall and Nesterov .* got Adam"),
+        (ds.Adam(0.1), "mean-square", "stability is for SGD .*, HeavyBall and Nesterov, got Adam"),
         (ds.SGD(1.0, ds.sampling.Reshuffled()), "one-step", "do not depend on the draws before, got Reshuffled"),
         (ds.SGD(1.0, ds.sampling.Custom(lambda theta, n: 1.0)), "one-step", "fixed proportions, GradientNorm, Mixture"),
         (ds.SGD(1.0, noise=ds.noise.Gaussian(1.0)), "one-step", "without added noise"),

@@ -1,0 +1,246 @@
+"""Step sizes up to which w → 0 almost surely, and up to which E‖w‖² → 0 where draws depend on the direction of w.
+
+One dimension in closed form, two by :mod:`dynsim.stability.directions`, more, or many different batches, or momentum, by
+:mod:`dynsim.stability.population`.
+"""
+
+import math
+
+import numpy as np
+from scipy.optimize import brentq
+
+from dynsim.stability import directions, population
+from dynsim.stability.bounds import Bounds
+from dynsim.stability.dynamics import Dynamics
+
+_FACTOR = 1.05  # between the step sizes that are looked at beyond the zero, for stability that comes again
+_BEYOND = 10.0  # times the zero, up to where
+_BEND = 1e-12  # of the distance between two poles: where the slope is looked at
+_STDERRS = 4
+
+
+def lyapunov_exponent(dynamics: Dynamics, eta: float, rng: int = 0) -> tuple[float, float]:
+    """Λ = lim log‖w_k‖/k, and its error: 0 in closed form, a bound on a grid, a standard error of particles.
+
+    Λ is the mean of Σ p_n(u) log‖(I − η (a_n/p_n(u)) H_n) u‖ over the stationary law of the direction u.
+
+    Examples
+    --------
+    >>> import dynsim as ds
+    >>> from dynsim.stability.dynamics import Dynamics
+    >>> rows = ds.stability.linearized.terms(gradients=[[1.0], [2.0]])  # H_n = 1 and 4, in units of 5/2: 0.4 and 1.6
+    >>> value, error = lyapunov_exponent(Dynamics.of(rows, ds.SGD(0.1)), 0.5)
+    >>> round(value, 6), error  # (log 0.8 + log 0.2)/2
+    (-0.916291, 0.0)
+    """
+    how = _method(dynamics)
+    if how == "deterministic":
+        return math.log(max(_largest_multiplier(dynamics, eta), 1e-300)), 0.0
+    if how == "closed form":
+        return float(_mean_log(*_multipliers(dynamics), eta)), 0.0
+    if how == "circle":
+        return directions.lyapunov(dynamics, eta)
+    sample = population.lyapunov_sample(dynamics, eta, rng)
+    return sample.mean, sample.stderr + sample.drift
+
+
+def growth_by_direction(dynamics: Dynamics, eta: float, rng: int = 0) -> tuple[float, float]:
+    """log of the factor by which E‖w‖² grows per step, and its error as for :func:`lyapunov_exponent`.
+
+    The factor is the Perron root of (K f)(u) = Σ p_n(u) ‖M_n(u) u‖² f(direction of M_n(u) u).
+    """
+    how = _method(dynamics)
+    if how == "deterministic":
+        return 2 * math.log(max(_largest_multiplier(dynamics, eta), 1e-300)), 0.0
+    if dynamics.rank == 1 and dynamics.kind == "sgd":
+        factor = 1 - 2 * eta + eta**2 * float(dynamics.second_moment(np.ones(1)))
+        return math.log(max(factor, 1e-300)), 0.0
+    if how == "circle":
+        return directions.mean_square_growth(dynamics, eta)
+    sample = population.mean_square_sample(dynamics, eta, rng)
+    halved = population.mean_square_sample(dynamics, eta, rng, halved=True)
+    return sample.mean, sample.stderr + sample.drift + abs(sample.mean - halved.mean)
+
+
+def almost_sure(dynamics: Dynamics, rng: int = 0) -> Bounds:
+    """The first zero above 0 of the top Lyapunov exponent Λ(η): below, w → 0 almost surely from almost every start.
+
+    Λ may turn negative again: ``details["stable_again"]`` is then the first range of larger step sizes in which it is: for r = 1
+    around the next pole, else as a scan in steps of 5 % (particles: 30 %) up to ten times the zero shows it.
+    """
+    how = _method(dynamics)
+    if how == "deterministic":
+        limit = deterministic_limit(dynamics)
+        return Bounds(limit, limit, None, _details(how, None, 0.0, None))
+    if how == "closed form":
+        p, c = _multipliers(dynamics)
+        value, again = _in_one_dimension(p, c)
+        slope = _slope(p, c, value)
+        return Bounds(value, value, None, _details(how, slope, 0.0, again))
+    low = safe(dynamics)
+    if how == "circle":
+        rate = _exponent_on(dynamics)
+        value, error, slope = directions.first_zero(dynamics, rate, low, math.inf)
+        again = _again(lambda eta: max(rate(eta, 128), rate(eta, 64)), value)
+        return Bounds(max(low, value - error), value + error, None, _details(how, slope, 0.0, again) | {"error": error})
+
+    def run(eta, coarse=False):
+        return population.lyapunov_sample(dynamics, eta, rng, coarse=coarse)
+
+    zero = population.find_zero(run, *population.scan(run, low, math.inf))
+    error = _STDERRS * zero.stderr + zero.bias
+    again = _again(lambda eta: _upper(run(eta, coarse=True)), zero.value, 1.3)
+    details = _details(how, zero.slope, zero.stderr, again) | {"bias": zero.bias}
+    return Bounds(max(zero.value - error, _certain(dynamics, low)), zero.value + error, None, details)
+
+
+def mean_square_by_direction(dynamics: Dynamics, rng: int = 0) -> Bounds:
+    """The smallest η > 0 beyond which E‖w_k‖² grows, for draws that depend on the direction of w.
+
+    It is at most where the mean E w_k = (I − ηH)ᵏ w_0 grows, since E‖w‖² ≥ ‖E w‖²: 2 for SGD.
+    """
+    how = _method(dynamics)
+    high = deterministic_limit(dynamics)
+    if how == "deterministic":
+        return Bounds(high, high, None, _details(how, None, 0.0))
+    if dynamics.rank == 1 and dynamics.kind == "sgd":
+        value = 2 / float(dynamics.second_moment(np.ones(1)))
+        return Bounds(value, value, np.ones(1), _details("closed form", None, 0.0))
+    low = safe(dynamics)
+    least = _certain(dynamics, low)
+    if how == "circle":
+        value, error, slope = directions.first_zero(dynamics, _growth_on(dynamics), low, 1.2 * high)
+        direction = directions.growth_on(dynamics, value, 512)[1]
+        upper = max(least, min(high, value + error))
+        details = _details(how, slope, 0.0) | {"error": error}
+        return Bounds(min(max(least, value - error), upper), upper, direction, details)
+
+    def run(eta, coarse=False, halved=False):
+        return population.mean_square_sample(dynamics, eta, rng, coarse=coarse, halved=halved)
+
+    zero = population.find_zero(run, *population.scan(run, low, high))
+    bias = zero.bias + abs(run(zero.value).mean - run(zero.value, halved=True).mean) / zero.slope
+    error = _STDERRS * zero.stderr + bias
+    upper = max(least, min(high, zero.value + error))
+    direction = np.linalg.eigh(zero.form)[1][:, -1] if dynamics.kind == "sgd" else None
+    details = _details(how, zero.slope, zero.stderr) | {"bias": bias}
+    return Bounds(min(max(least, zero.value - error), upper), upper, direction, details)
+
+
+def safe(dynamics: Dynamics) -> float:
+    """2/κ with E‖A u‖² ≤ κ uᵀ H u: below it E‖w‖² shrinks in every step of SGD. For momentum, less (where scans start)."""
+    draws, a = dynamics.draws, dynamics.weights
+    sizes = dynamics.terms.sizes / dynamics.unit
+    if draws.second is not None:
+        spread = (draws.second * sizes / a).max()
+    else:
+        by_norm = (a @ sizes) / draws.share  # Cauchy–Schwarz on (Σ a_n ‖H_n u‖)²
+        by_weight = sizes.max() / (1 - draws.share) if draws.share < 1 else math.inf
+        spread = min(by_norm, by_weight) / draws.batch
+    limit = 2 / (spread + max(draws.mean, 0.0))
+    return limit if dynamics.kind == "sgd" else 0.5 * (1 - abs(dynamics.momentum)) ** 2 * limit
+
+
+def deterministic_limit(dynamics: Dynamics) -> float:
+    """The η at which the method with A = H stops being stable, for λ_max(H) = 1."""
+    mu = dynamics.momentum
+    return 2 * (1 + mu) / (1 + 2 * mu) if dynamics.kind == "nesterov" else 2 * (1 + mu)
+
+
+def _certain(dynamics, low):
+    return low if dynamics.kind == "sgd" else 0.0
+
+
+def _details(how, slope, stderr, *again):
+    found = {"method": how, "slope": slope, "stderr": stderr}
+    return found | {"lyapunov_slope": slope, "stable_again": again[0]} if again else found
+
+
+def _method(dynamics):
+    if directions.is_deterministic(dynamics):
+        return "deterministic"
+    if dynamics.kind == "sgd" and dynamics.rank <= 2 and directions.outcomes(dynamics) is not None:
+        return "closed form" if dynamics.rank == 1 else "circle"
+    return "population"
+
+
+def _growth_on(dynamics):
+    return lambda eta, m: directions.growth_on(dynamics, eta, m)[0]
+
+
+def _exponent_on(dynamics):
+    return lambda eta, m: directions.exponent_on(dynamics, eta, m)
+
+
+def _largest_multiplier(dynamics, eta):
+    """The spectral radius of the update with A = H = diag(λ)."""
+    D, G, row = directions.update(dynamics, eta)
+    query = np.eye(G.size)[row]
+    each = D + dynamics.curvatures[:, None, None] * np.outer(G, query)
+    return float(np.abs(np.linalg.eigvals(each)).max())
+
+
+def _multipliers(dynamics):
+    """Probabilities and c of the factors 1 − ηc that w is multiplied by for r = 1."""
+    chance, pull = directions.steps(dynamics, np.ones((1, 1)), directions.outcomes(dynamics))
+    c, which = np.unique(pull[0, :, 0], return_inverse=True)
+    return np.bincount(which, chance[0]), c
+
+
+def _mean_log(p, c, eta):
+    return p @ np.log(np.maximum(np.abs(1 - eta * c), 1e-300))
+
+
+def _in_one_dimension(p, c):
+    """The first zero of Λ(η) = Σ p log|1 − ηc|, and the first range beyond where Λ is negative again, around a pole.
+
+    Λ is concave between its poles 1/c, where it is −∞.
+    """
+    poles = np.append(np.unique(1 / c[c > 0]), np.inf)
+    zero, top, k = _rise(p, c, poles, 0)
+    if poles[k + 1] == np.inf:
+        return zero, None
+    pole = poles[k + 1]
+    low = brentq(lambda eta: _mean_log(p, c, eta), top, pole * (1 - 1e-15), xtol=1e-14 * pole)
+    return zero, (float(low), _rise(p, c, poles, k + 1)[0])
+
+
+def _rise(p, c, poles, first):
+    """The first zero beyond poles[first], the place of the maximum behind it, and the number of the pole before it."""
+    for k in range(first, poles.size - 2):
+        left, right = poles[k], poles[k + 1]
+        inner = left + _BEND * (right - left), right - _BEND * (right - left)
+        ends = [_slope(p, c, eta) for eta in inner]
+        if not ends[0] > 0 > ends[1]:
+            continue
+        top = brentq(lambda eta: _slope(p, c, eta), *inner, xtol=1e-14 * right)
+        if _mean_log(p, c, top) > 0:
+            return _root(p, c, left, top), top, k
+    top = 2 * poles[-2]
+    while _mean_log(p, c, top) <= 0:
+        top *= 2
+    return _root(p, c, poles[-2], top), top, poles.size - 2
+
+
+def _root(p, c, pole, top):
+    return float(brentq(lambda eta: _mean_log(p, c, eta), pole * (1 + 1e-15), top, xtol=1e-14 * top))
+
+
+def _slope(p, c, eta):
+    return -float(p @ (c / (1 - eta * c)))
+
+
+def _upper(sample):
+    return sample.mean + 3 * sample.stderr
+
+
+def _again(rate, zero, factor=_FACTOR):
+    """The first range (low, high) of step sizes beyond a zero at which a rate was seen to be negative, or None."""
+    etas = zero * (factor ** np.arange(1, math.ceil(math.log(_BEYOND) / math.log(factor)) + 1))
+    start = None
+    for eta in etas:
+        if rate(eta) < 0:
+            start = eta if start is None else start
+        elif start is not None:
+            return float(start), float(eta / factor)
+    return None if start is None else (float(start), float(etas[-1]))
