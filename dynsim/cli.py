@@ -1,4 +1,4 @@
-"""The command line: ``dynsim compare``, ``dynsim stationary``, ``dynsim problems``."""
+"""The command line: ``dynsim compare``, ``dynsim stability``, ``dynsim stationary``, ``dynsim problems``."""
 
 import argparse
 import inspect
@@ -15,6 +15,8 @@ _USAGE, _INTERRUPTED = 2, 130
 _FORMATS = ("png", "svg", "pdf")
 _SCHEMES = ("sgd", "rr", "balanced")
 _NO_PROBLEMS = {"check_gradient", "data_sets", "load_data"}
+_STABILITY = ("linear-regression", "two-valleys")
+_SYNTHETIC = {"n": 100, "dim": 10, "disparity": 10.0, "fraction": 0.1}
 _PROBLEMS = {"two-valleys": "a flat local minimum at -1 and a sharp global one at 1/K, AY §2.1 (--a1, --eps, --K)"}
 
 
@@ -82,7 +84,32 @@ def _parser():
     grid.add_argument("--x0", type=float, nargs="+", metavar="X", help="start of the run (default: the lowest minimum)")
     _add_output(stationary)
     _add_valleys(stationary)
+    _add_stability(commands)
     return parser
+
+
+def _add_stability(commands):
+    stability = commands.add_parser(
+        "stability",
+        help="for which step sizes SGD and RR hold on to a minimum, by every criterion",
+        description="For which step sizes SGD and RR hold on to a minimum: print every criterion, draw the growth over "
+        "step size and batch size, write the numbers.",
+    )
+    stability.set_defaults(run=_stability)
+    stability.add_argument("problem", metavar="PROBLEM", help=" or ".join(_STABILITY))
+    data = stability.add_argument_group("linear-regression on data")
+    data.add_argument("--data", metavar="FILE.csv", help="a CSV file with a line of names, or stars-cyg, stackloss")
+    data.add_argument("--target", metavar="COLUMN", help="the column to be explained by the others")
+    made = stability.add_argument_group("linear-regression on synthetic data")
+    made.add_argument("--n", type=int, metavar="N", help="rows (default: 100)")
+    made.add_argument("--dim", type=int, metavar="N", help="columns (default: 10)")
+    made.add_argument("--disparity", type=float, metavar="K", help="size of large features to small (default: 10)")
+    made.add_argument("--fraction", type=float, metavar="SHARE", help="of the rows that are large (default: 0.1)")
+    run = stability.add_argument_group("the schemes")
+    run.add_argument("--batch-size", type=int, metavar="B", help="terms drawn in a step (default: 1)")
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same numbers (default: 0)")
+    _add_output(stability)
+    _add_valleys(stability)
 
 
 def _add_run(command, step_size, *, n_paths, n_steps):
@@ -245,10 +272,47 @@ def _on_data(arguments):
     return lambda: compare_on_data(problem, data, **options)
 
 
+def _stability(arguments):
+    _check.choice("PROBLEM", arguments.problem, _STABILITY)
+    _check.count("seed", arguments.seed, least=0)
+    on_valleys = arguments.problem == "two-valleys"
+    comparison_of, name = (_holds_on_valleys if on_valleys else _holds_on_rows)(arguments)  # checks the input
+    _check_writable(arguments.out)
+    return _write(comparison_of(), arguments, f"stability-{name}")
+
+
+def _holds_on_rows(arguments):
+    from dynsim.compare import compare_stability
+    from dynsim.problems import disparate_groups, linear_model, load_data
+
+    _refuse_given(arguments, ("a1", "eps", "K"), "goes with two-valleys")
+    batch_size = 1 if arguments.batch_size is None else _check.count("batch_size", arguments.batch_size)
+    if arguments.data is None:
+        _refuse_given(arguments, ("target",), "goes with --data")
+        given = {name: getattr(arguments, name) for name in _SYNTHETIC if getattr(arguments, name) is not None}
+        data, name = None, "linear-regression"
+        problem = disparate_groups(**_SYNTHETIC | given, rng=arguments.seed)
+    else:
+        _refuse_given(arguments, tuple(_SYNTHETIC), "goes with synthetic data, not with --data")
+        data = load_data(arguments.data, arguments.target)
+        problem, name = linear_model(data.X, data.y, intercept=True, standardize=True), Path(arguments.data).stem
+    options = {"data": data, "batch_size": batch_size, "rng": arguments.seed, "progress": True}
+    return lambda: compare_stability(problem, **options), name
+
+
+def _holds_on_valleys(arguments):
+    from dynsim.compare import compare_holds
+    from dynsim.problems import two_valleys
+
+    _refuse_given(arguments, ("data", "target", *_SYNTHETIC, "batch_size"), "goes with linear-regression")
+    problem = two_valleys(**_valley_options(arguments))
+    return lambda: compare_holds(problem, progress=True), "two-valleys"
+
+
 def _refuse_given(arguments, names, reason):
     for name in names:
         if getattr(arguments, name) is not None:
-            raise ArgumentError(f"--{name} {reason}")
+            raise ArgumentError(f"--{name.replace('_', '-')} {reason}")
 
 
 def _check_writable(folder):

@@ -8,6 +8,7 @@
     python scripts/bench.py methods     what each sampling scheme, method and noise costs
     python scripts/bench.py scaling     cost against paths, steps and threads; memory against steps
     python scripts/bench.py density     stationary densities in 2-D (128² to 512² cells) and 3-D: time, memory, error
+    python scripts/bench.py stability   critical step sizes: time and memory against n and d, dense and sparse
     python scripts/bench.py long        10^10 path-steps of the double well with a histogram and its errors
 
 Costs are the best of several rounds in which all contestants take turns; compilation is not counted. diffrax, torchsde,
@@ -28,8 +29,9 @@ from costs import describe_machine
 from density import density
 from ensemble import ensemble
 from scaling import long, observers, scaling, schemes
+from stability import stability
 
-BENCHMARKS = {f.__name__: f for f in (ensemble, schemes, observers, chain, methods, scaling, density, long)}
+BENCHMARKS = {f.__name__: f for f in (ensemble, schemes, observers, chain, methods, scaling, density, stability, long)}
 
 
 def main():

@@ -2,16 +2,22 @@
 
 from dynsim.compare.data import DataComparison, compare_on_data
 from dynsim.compare.densities import DensityComparison, compare_densities
+from dynsim.compare.holds import HoldComparison, compare_holds
+from dynsim.compare.stability import LinearStability, compare_stability
 from dynsim.compare.stationary import StationaryComparison, compare_stationary
 from dynsim.compare.valleys import ValleyComparison, compare_on_valleys
 
 __all__ = [
     "DataComparison",
     "DensityComparison",
+    "HoldComparison",
+    "LinearStability",
     "StationaryComparison",
     "ValleyComparison",
     "compare_densities",
+    "compare_holds",
     "compare_on_data",
     "compare_on_valleys",
+    "compare_stability",
     "compare_stationary",
 ]

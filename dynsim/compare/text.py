@@ -20,6 +20,14 @@ def number(value, digits=3) -> str:
     return f"{value:.{digits}g}"
 
 
+def with_error(value, error) -> str:
+    """A number and its standard error, with two digits of the error."""
+    if not 0 < error < math.inf or value == 0:
+        return number(value, 4)
+    digits = math.floor(math.log10(abs(value))) - math.floor(math.log10(error)) + 2
+    return f"{value:#.{max(digits, 2)}g}".rstrip(".") + f" ± {error:.2g}"
+
+
 def probability(log_p) -> str:
     """A nonnegative number given by its natural logarithm, which may be outside the range of floats."""
     if log_p is None:

@@ -45,7 +45,7 @@ def plot_step_size_range(span, ax=None, **style):
     if not span.exact:
         gap = span.upper - span.lower
         ax.barh([span.criterion], [gap], left=span.lower, color="none", edgecolor=PALE, hatch="//", label="undecided")
-    ax.set_xlim(0, 1.3 * span.upper)
+    ax.set_xlim(0, 1.3 * span.upper if span.upper > 0 else 1.0)
     ax.set_xlabel("step size")
     ax.legend()
     return ax

@@ -1,7 +1,7 @@
 """Step sizes up to which w → 0 almost surely, and up to which E‖w‖² → 0 where draws depend on the direction of w.
 
-One dimension in closed form, two by :mod:`dynsim.stability.directions`, more, or many different batches, or momentum, by
-:mod:`dynsim.stability.population`.
+One dimension in closed form, two by :mod:`dynsim.stability.directions`, and more, or many different batches, or
+momentum, by :mod:`dynsim.stability.population`.
 """
 
 import math
@@ -37,7 +37,7 @@ def lyapunov_exponent(dynamics: Dynamics, eta: float, rng: int = 0) -> tuple[flo
     if how == "deterministic":
         return math.log(max(_largest_multiplier(dynamics, eta), 1e-300)), 0.0
     if how == "closed form":
-        return float(_mean_log(*_multipliers(dynamics), eta)), 0.0
+        return _mean_log(eta, *_multipliers(dynamics)), 0.0
     if how == "circle":
         return directions.lyapunov(dynamics, eta)
     sample = population.lyapunov_sample(dynamics, eta, rng)
@@ -65,8 +65,9 @@ def growth_by_direction(dynamics: Dynamics, eta: float, rng: int = 0) -> tuple[f
 def almost_sure(dynamics: Dynamics, rng: int = 0) -> Bounds:
     """The first zero above 0 of the top Lyapunov exponent Λ(η): below, w → 0 almost surely from almost every start.
 
-    Λ may turn negative again: ``details["stable_again"]`` is then the first range of larger step sizes in which it is: for r = 1
-    around the next pole, else as a scan in steps of 5 % (particles: 30 %) up to ten times the zero shows it.
+    Λ may turn negative again: ``details["stable_again"]`` is then the first range of larger step sizes in which it is,
+    for r = 1 that around the next pole, else one that a scan up to ten times the zero shows, in steps of 5 % (with
+    particles 30 %); or None.
     """
     how = _method(dynamics)
     if how == "deterministic":
@@ -119,16 +120,16 @@ def mean_square_by_direction(dynamics: Dynamics, rng: int = 0) -> Bounds:
         return population.mean_square_sample(dynamics, eta, rng, coarse=coarse, halved=halved)
 
     zero = population.find_zero(run, *population.scan(run, low, high))
-    bias = zero.bias + abs(run(zero.value).mean - run(zero.value, halved=True).mean) / zero.slope
+    bias = zero.bias + abs(zero.sample.mean - run(zero.near, halved=True).mean) / zero.slope
     error = _STDERRS * zero.stderr + bias
     upper = max(least, min(high, zero.value + error))
-    direction = np.linalg.eigh(zero.form)[1][:, -1] if dynamics.kind == "sgd" else None
+    direction = np.linalg.eigh(zero.sample.form)[1][:, -1] if dynamics.kind == "sgd" else None
     details = _details(how, zero.slope, zero.stderr) | {"bias": bias}
     return Bounds(min(max(least, zero.value - error), upper), upper, direction, details)
 
 
 def safe(dynamics: Dynamics) -> float:
-    """2/κ with E‖A u‖² ≤ κ uᵀ H u: below it E‖w‖² shrinks in every step of SGD. For momentum, less (where scans start)."""
+    """2/κ with E‖A u‖² ≤ κ uᵀ H u: below it E‖w‖² shrinks in every step of SGD. For momentum, where scans start."""
     draws, a = dynamics.draws, dynamics.weights
     sizes = dynamics.terms.sizes / dynamics.unit
     if draws.second is not None:
@@ -137,7 +138,7 @@ def safe(dynamics: Dynamics) -> float:
         by_norm = (a @ sizes) / draws.share  # Cauchy–Schwarz on (Σ a_n ‖H_n u‖)²
         by_weight = sizes.max() / (1 - draws.share) if draws.share < 1 else math.inf
         spread = min(by_norm, by_weight) / draws.batch
-    limit = 2 / (spread + max(draws.mean, 0.0))
+    limit = 2 / float(spread + max(draws.mean, 0.0))
     return limit if dynamics.kind == "sgd" else 0.5 * (1 - abs(dynamics.momentum)) ** 2 * limit
 
 
@@ -159,7 +160,7 @@ def _details(how, slope, stderr, *again):
 def _method(dynamics):
     if directions.is_deterministic(dynamics):
         return "deterministic"
-    if dynamics.kind == "sgd" and dynamics.rank <= 2 and directions.outcomes(dynamics) is not None:
+    if dynamics.kind == "sgd" and dynamics.rank <= 2 and directions.are_few(dynamics):
         return "closed form" if dynamics.rank == 1 else "circle"
     return "population"
 
@@ -187,8 +188,8 @@ def _multipliers(dynamics):
     return np.bincount(which, chance[0]), c
 
 
-def _mean_log(p, c, eta):
-    return p @ np.log(np.maximum(np.abs(1 - eta * c), 1e-300))
+def _mean_log(eta, p, c):
+    return float(p @ np.log(np.maximum(np.abs(1 - eta * c), 1e-300)))
 
 
 def _in_one_dimension(p, c):
@@ -201,7 +202,7 @@ def _in_one_dimension(p, c):
     if poles[k + 1] == np.inf:
         return zero, None
     pole = poles[k + 1]
-    low = brentq(lambda eta: _mean_log(p, c, eta), top, pole * (1 - 1e-15), xtol=1e-14 * pole)
+    low = brentq(lambda eta: _mean_log(eta, p, c), top, pole * (1 - 1e-15), xtol=1e-14 * pole)
     return zero, (float(low), _rise(p, c, poles, k + 1)[0])
 
 
@@ -214,16 +215,16 @@ def _rise(p, c, poles, first):
         if not ends[0] > 0 > ends[1]:
             continue
         top = brentq(lambda eta: _slope(p, c, eta), *inner, xtol=1e-14 * right)
-        if _mean_log(p, c, top) > 0:
+        if _mean_log(top, p, c) > 0:
             return _root(p, c, left, top), top, k
     top = 2 * poles[-2]
-    while _mean_log(p, c, top) <= 0:
+    while _mean_log(top, p, c) <= 0:
         top *= 2
     return _root(p, c, poles[-2], top), top, poles.size - 2
 
 
 def _root(p, c, pole, top):
-    return float(brentq(lambda eta: _mean_log(p, c, eta), pole * (1 + 1e-15), top, xtol=1e-14 * top))
+    return float(brentq(lambda eta: _mean_log(eta, p, c), pole * (1 + 1e-15), top, xtol=1e-14 * top))
 
 
 def _slope(p, c, eta):

@@ -116,15 +116,18 @@ def perron(K: LinearOperator | sparse.csr_array, start: np.ndarray) -> tuple[flo
     return float(x @ (dense @ x) / (x @ x)), x
 
 
-def outcomes(dynamics: Dynamics) -> tuple[np.ndarray, np.ndarray] | None:
-    """What can be drawn: terms (q, B), and in how many orders (q,) each batch comes; None if they are too many."""
+def are_few(dynamics: Dynamics) -> bool:
+    """Whether a step has few enough outcomes for all to be enumerated."""
+    n, B = dynamics.weights.size, dynamics.draws.batch
+    return B == 1 or math.comb(n if dynamics.draws.distinct else n + B - 1, B) <= _MOST_OUTCOMES
+
+
+def outcomes(dynamics: Dynamics) -> tuple[np.ndarray, np.ndarray]:
+    """What can be drawn: terms (q, B), and in how many orders (q,) each batch comes."""
     n, B = dynamics.weights.size, dynamics.draws.batch
     if B == 1:
         return np.arange(n)[:, None], np.ones(n)
-    distinct = dynamics.draws.distinct
-    if math.comb(n if distinct else n + B - 1, B) > _MOST_OUTCOMES:
-        return None
-    choose = itertools.combinations if distinct else itertools.combinations_with_replacement
+    choose = itertools.combinations if dynamics.draws.distinct else itertools.combinations_with_replacement
     index = np.array(list(choose(range(n), B)))
     orders = [math.factorial(B) / math.prod(map(math.factorial, np.bincount(batch))) for batch in index]
     return index, np.array(orders)
@@ -191,10 +194,20 @@ def exponent_on(dynamics: Dynamics, eta: float, m: int, S: np.ndarray | None = N
     return float(weights @ drift / weights.sum())
 
 
+def grid_error(fine: float, middle: float, coarse: float) -> float:
+    """Of a value on m cells, from those on m/2 and m/4: that for order 1, or for the measured order where it is lower.
+
+    Where hardly any convergence is seen, 4 times the last change. Orders below 1 come from directions that gather
+    along an axis without a density there, as for matrices that commute.
+    """
+    last, before = abs(fine - middle), abs(middle - coarse)
+    return max(last, before / 2, last**2 / max(before - last, last / 4, 1e-300))
+
+
 def with_error(on_grid: Callable[[int], float], m: int) -> tuple[float, float]:
-    """A value on m cells, and its distance to those on m/2 and m/4: above the error for every order of at least 1."""
+    """A value on m cells, and its :func:`grid_error`."""
     fine, middle, coarse = on_grid(m), on_grid(m // 2), on_grid(m // 4)
-    return fine, max(abs(fine - middle), abs(middle - coarse) / 2)
+    return fine, grid_error(fine, middle, coarse)
 
 
 def mean_square_growth(dynamics: Dynamics, eta: float, m: int = 1024) -> tuple[float, float]:
@@ -228,15 +241,24 @@ def first_zero(
             break
         before, after = after, after * _RATIO
     m, most = _COARSEST, _fitting(dynamics, _FINEST)
-    root = _root(lambda eta: rate(eta, m), before, after)
-    around, last, error = 2e-3 * root, 0.0, math.inf
-    while 2 * m <= most and (m < 4 * _COARSEST or error > _ACCURACY * root):
+
+    def root_on(m: int, before: float, after: float) -> float:
+        def on_grid(eta: float) -> float:
+            return rate(eta, m)
+
+        return _root(on_grid, before, after)
+
+    roots = [root_on(m, before, after)]
+    around, error = 2e-3 * roots[0], math.inf
+    while 2 * m <= most and error > _ACCURACY * roots[-1]:
         m *= 2
-        finer = _root(lambda eta: rate(eta, m), root - around, root + around)
-        error, last = max(abs(finer - root), last / 2), abs(finer - root)
-        root, around = finer, max(4 * error, 1e-9 * root)
+        roots.append(root_on(m, roots[-1] - around, roots[-1] + around))
+        if len(roots) > 2:
+            error = grid_error(*roots[:-4:-1])
+        around = max(4 * abs(roots[-1] - roots[-2]), 1e-9 * roots[-1])
+    root = roots[-1]
     slope = (rate(root * 1.001, m) - rate(root * 0.999, m)) / (0.002 * root)
-    return root, float(error), slope
+    return root, error, slope
 
 
 def _root(f, before, after):

@@ -13,11 +13,13 @@ from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.methods import Method
 from dynsim.problems import Problem
 from dynsim.results.maps import StabilityMap
-from dynsim.stability import almost_sure, population
+from dynsim.stability import almost_sure, directions, population
 from dynsim.stability.dynamics import Dynamics
 from dynsim.stability.linearized import Terms
 from dynsim.stability.mean_square import growth_rates
 from dynsim.stability.ranges import CRITERIA, criteria_of, step_size_range, terms_at
+
+_ANGLES = 256  # of the grid in two dimensions: errors below 1e-4
 
 
 def stability_map(
@@ -115,10 +117,13 @@ def _growth(dynamics, etas, seed):
     """Growth rates and their errors at step sizes (s,) in the units of the dynamics."""
     if dynamics.draws.second is not None:
         return growth_rates(dynamics, etas), 0.0
-    if almost_sure._method(dynamics) != "population":
-        return np.array([almost_sure.growth_by_direction(dynamics, eta, seed) for eta in etas.tolist()]).T
-    samples = [population.mean_square_sample(dynamics, eta, seed, coarse=True) for eta in etas.tolist()]
-    return [s.mean for s in samples], [s.stderr + s.drift for s in samples]
+    how = almost_sure._method(dynamics)
+    if how == "population":
+        samples = [population.mean_square_sample(dynamics, eta, seed, coarse=True) for eta in etas.tolist()]
+        return [s.mean for s in samples], [s.stderr + s.drift for s in samples]
+    if how == "circle":
+        return np.array([directions.mean_square_growth(dynamics, eta, _ANGLES) for eta in etas.tolist()]).T
+    return np.array([almost_sure.growth_by_direction(dynamics, eta, seed) for eta in etas.tolist()]).T
 
 
 def _named(methods):

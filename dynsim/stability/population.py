@@ -9,7 +9,7 @@ taken out.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +56,7 @@ class Stepper:
     dynamics: Dynamics
     eta: float
     form: np.ndarray
+    parts: tuple = field(init=False)
 
     def __post_init__(self):
         D, G, row = update(self.dynamics, self.eta)
@@ -194,13 +195,14 @@ def _resampled(weights, rng):
 
 
 class Zero(NamedTuple):
-    """A zero of a rate, its standard error and other error, the slope there, and the form S."""
+    """A zero of a rate, its standard error and other error, the slope there, and a long run nearby, at η = ``near``."""
 
     value: float
     stderr: float
     bias: float
     slope: float
-    form: np.ndarray
+    near: float
+    sample: Sample
 
 
 def scan(run: Callable[..., Sample], low: float, high: float) -> tuple[float, float]:
@@ -239,7 +241,7 @@ def find_zero(run: Callable[..., Sample], low: float, high: float) -> Zero:
     bend = abs(above.mean - 2 * here.mean + below.mean) / 2 * (shift / (width * near)) ** 2 / slope
     tilt = abs(shift) * _stderr(rise) / max(float(rise.mean()), _TINY)
     stderr, bias = np.hypot(here.stderr / slope, tilt), bend + here.drift / slope
-    return Zero(float(near + shift), float(stderr), float(bias), float(slope), here.form)
+    return Zero(float(near + shift), float(stderr), float(bias), float(slope), float(near), here)
 
 
 def _near(rate, low, high):

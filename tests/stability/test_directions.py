@@ -100,13 +100,15 @@ def test_powers_of_the_operator_are_the_moments_over_all_sequences(eta):
     assert abs((other @ np.ones(m))[start] - moments[0]) > 1e-3 * moments[0]
 
 
-def test_ratios_of_enumerated_moments_tend_to_the_growth():
-    d, eta = dynamics(RR, rows(3)), 1.9
+@pytest.mark.parametrize("eta", [0.7, 1.2])
+def test_ratios_of_enumerated_moments_tend_to_the_growth(eta):
+    d = dynamics(RR, rows(3))
     moments = enumerated(d, eta, np.array([0.6, 0.8]), 11)
-    ratios = np.log(moments[1:] / moments[:-1])
+    ratios = 0.5 * np.log(moments[2:] / moments[:-2])  # over two steps: the next eigenvalue is negative
     value, error = directions.mean_square_growth(d, eta)
     gaps = np.abs(ratios - value)
-    assert gaps[-1] < 0.02 * gaps[0] + error
+    assert gaps[-1] < 0.1 * gaps[0] + error
+    assert error < 1e-5
 
 
 @pytest.mark.parametrize("method", [RR, HALF], ids=["RR", "Mixture"])
@@ -123,7 +125,7 @@ def test_exponent_of_commuting_matrices_is_the_largest_of_the_axes(eta):
     c = d.features**2  # a_n/p_n = 1
     exact = np.log(np.abs(1 - eta * c)).mean(axis=0).max()
     value, error = directions.lyapunov(d, eta, 1024)
-    assert abs(value - exact) < error + 1e-5
+    assert abs(value - exact) < error < 0.02
 
 
 def test_exponent_of_rotated_squeezes_is_that_of_herbert_jones_and_thouless():

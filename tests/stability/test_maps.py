@@ -9,12 +9,12 @@ import dynsim as ds
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.plot.stability import _crossings
 from dynsim.results.maps import StabilityMap
-from dynsim.stability.maps import stability_map
 
 matplotlib.use("Agg")
 
 PROBLEM = ds.problems.disparate_groups(12, 2, disparity=4.0, fraction=0.25, rng=3)
 SGD = {"SGD": ds.SGD(1.0)}
+stability_map = ds.stability_map
 
 
 def growth_by_kronecker(X, eta, batch):
@@ -239,3 +239,12 @@ def noisy():
 def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_an_empty_range_can_be_drawn():
+    import matplotlib.pyplot as plt
+
+    vacuous = ds.step_size_range(PROBLEM, ds.RR(1.0), at=PROBLEM.minima[0], criterion="lemma")
+    assert vacuous.upper == 0
+    assert vacuous.plot().get_xlim() == (0.0, 1.0)
+    plt.close("all")

@@ -146,26 +146,26 @@ def test_hessians_of_rank_one_are_features():
 
 
 def test_plain_averages_miss_the_rare_growth_and_splitting_does_not():
-    d = dynamics(SGD, disparity(40, 4))
-    eta = 0.1
+    d, eta, k, N = dynamics(SGD, disparity(40, 4)), 0.074, 1200, 3200
     exact = kronecker(d, eta)
-    rng, k = np.random.default_rng(0), 400
-    logs = np.zeros(16000)  # log‖w‖ of as many paths as replicas have particles, and more
-    w = rng.normal(size=(16000, 4))
+    rng, logs = np.random.default_rng(0), np.zeros(N)
+    w = rng.normal(size=(N, 4))
     w /= np.linalg.norm(w, axis=1, keepdims=True)
     for _ in range(k):
-        x = d.features[rng.integers(40, size=16000)]
+        x = d.features[rng.integers(40, size=N)]
         w -= eta * (x * w).sum(axis=1)[:, None] * x
         size = np.linalg.norm(w, axis=1)
         logs += np.log(size)
         w /= size[:, None]
-    replicas = logs.reshape(16, 1000)
+    replicas = logs.reshape(16, -1)
     largest = replicas.max(axis=1)
     plain = (2 * largest + np.log(np.exp(2 * (replicas - largest[:, None])).mean(axis=1))) / k
-    blind = with_identity(d, eta, N=64, steps=400)
+    blind = with_identity(d, eta, N=192, steps=300)
     assert exact - plain.mean() > 5 * stderr(plain)
     assert plain.mean() < 0 < exact  # it even calls this stable
     assert abs(blind.mean() - exact) < 5 * stderr(blind)
+    assert blind.mean() > 5 * stderr(blind)
+    assert population.mean_square_sample(d, eta).mean == pytest.approx(exact, abs=1e-5)
 
 
 def test_results_are_repeated_by_the_same_seed_only():
