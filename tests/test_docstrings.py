@@ -23,7 +23,7 @@ def test_examples_in_docstrings(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-NAMES = ("tutorial", "methods", "own-problem", "sdes", "densities", "long-runs")
+NAMES = ("tutorial", "methods", "own-problem", "sdes", "densities", "step-sizes", "long-runs")
 PAGES = ("README.md", *(f"docs/{page}.md" for page in NAMES))
 
 

@@ -84,9 +84,9 @@ def step_size_range(
     >>> problem = ds.problems.linear_model([[1.0, 0.0], [0.0, 3.0], [1.0, 1.0]], [1.0, 6.0, 3.0])
     >>> for criterion in ("one-step", "mean-square", "deterministic"):
     ...     print(round(ds.step_size_range(problem, ds.SGD(0.1), at=[1.0, 2.0], criterion=criterion).max, 4))
-    0.2246
-    0.2285
-    0.5935
+    0.2324
+    0.2423
+    0.5927
     """
     _check.choice("criterion", criterion, CRITERIA)
     _check.instance("method", method, Method, "a method, such as SGD(step_size=0.04)")
