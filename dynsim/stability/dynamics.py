@@ -1,6 +1,7 @@
 """A method on linearized terms, in the coordinates in which it is analyzed."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Draws:
     def of(cls, terms: Terms, method: Method) -> "Draws":
         """Those of a method, or the refusal of one whose steps are not of this kind."""
         n, a, scheme = terms.n_terms, terms.weights, method.sampling
-        source = terms if terms.problem is None else terms.problem
+        source: Any = terms if terms.problem is None else terms.problem  # Terms have what schemes ask a problem for
         method.check(source)
         if method.batch_size == FULL:
             return cls(np.zeros(n), 1.0, 0.0, n, None)
@@ -82,8 +83,8 @@ class Dynamics:
     curvatures: np.ndarray  # (r,), ascending
     basis: np.ndarray  # (dim, r)
     unit: float
-    features: np.ndarray | None
-    hessians: np.ndarray | None
+    features: Any
+    hessians: Any
 
     @classmethod
     def of(cls, terms: Terms, method: Method) -> "Dynamics":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -39,8 +40,8 @@ class Terms:
     """
 
     weights: np.ndarray
-    features: object = None
-    hessians: np.ndarray | None = None
+    features: Any = None  # one of these two is not None
+    hessians: Any = None
     gradients: np.ndarray | None = None
     problem: Problem | None = None
     at: np.ndarray | None = None

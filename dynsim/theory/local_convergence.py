@@ -231,8 +231,8 @@ def theorem_3_4(problem: Problem, method: SGD, at: ArrayLike, *, radius: float, 
     Returns
     -------
     LocalConvergence
-        α and σ_n are exact for ``linear_model`` with the square loss, ``σ_n = ‖x_n‖(|θ*·x_n − y_n| + ‖x_n‖ radius)``; else
-        extremes over points of the ball.
+        α and σ_n are exact for ``linear_model`` with the square loss,
+        ``σ_n = ‖x_n‖(|θ*·x_n − y_n| + ‖x_n‖ radius)``; else extremes over points of the ball.
 
     Raises
     ------
