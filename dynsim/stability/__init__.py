@@ -1,4 +1,4 @@
-"""For which step sizes a scheme holds on to a minimum, by every criterion, and how far it fluctuates where it cannot."""
+"""For which step sizes a scheme holds on to a minimum, by every criterion, and how far it fluctuates elsewhere."""
 
 from dynsim.stability.escape import EscapeTimes, escape_times
 from dynsim.stability.fluctuations import stationary_covariance

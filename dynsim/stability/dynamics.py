@@ -182,4 +182,4 @@ def update_of(method: Method) -> tuple[str, float]:
     momentum = getattr(method, "momentum", 0.0)
     if isinstance(momentum, Schedule):
         raise NotApplicable(f"stability needs a constant momentum, got {momentum!r}")
-    return kinds[type(method)], float(momentum)
+    return ("sgd" if momentum == 0 else kinds[type(method)]), float(momentum)

@@ -28,7 +28,9 @@ def stationary_covariance(
     of HX + XH = E[ξ ξᵀ]/(1 − μ).
 
     With probabilities by gradient norm the draws depend on w. Then only the leading order is known, with those at θ*,
-    and given for all η below 2/λ_max(H) (and its like for momentum): ``exact`` is False.
+    and given for all η below 2/λ_max(H) (and its like for momentum): ``exact`` is False. It is meant for small η: far
+    from θ* all rows are fitted alike, so nothing is finite beyond the mean-square range of the rows alone, which
+    ``step_size_range(stability.terms(gradients=…), …)`` gives.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def stationary_covariance(
         SGD, HeavyBall or Nesterov; its own step size plays no part.
     at : array_like, shape (dim,), optional
         The minimum θ* of a problem.
-    step_sizes : array_like, shape (m,)
+    step_sizes : array_like, shape (m,), or a number
         The η > 0.
 
     Returns
@@ -63,7 +65,7 @@ def stationary_covariance(
     [0.052632, 1.0, inf]
     """
     found = _terms(problem_or_terms, at)
-    eta = _check.array("step_sizes", step_sizes, ndim=1)
+    eta = _check.array("step_sizes", np.atleast_1d(step_sizes), ndim=1)
     if not (eta > 0).all():
         raise ArgumentError(f"step_sizes must be positive, the least is {eta.min():g}")
     if found.features is None and (least := np.linalg.eigvalsh(found.hessian)[0]) < -_FLAT * found.sizes.max():

@@ -1,6 +1,6 @@
 """The terms near a minimum θ* as what decides stability: θ' − θ* = (I − η (a_n/p_n) H_n)(θ − θ*), H_n = ∇²l_n(θ*)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,9 @@ _SYMMETRIC = 1e-8  # of the largest entry: what rounding of Hessians that were c
 _RANK_ONE = 1e-12  # of λ₁: second eigenvalues below are rounding
 _DIFFERENCES = 1e-7  # the same for Hessians by differences
 _AT_KINK = 1e-9  # distance to a kink below which a point is on it
-_STILL = 1e-7  # gradients at θ* below this share of what one unit of distance makes are zero
+_NEAR, _OF_LENGTH = 1e-5, 1e-8  # Newton's step from θ*, absolute and as a share of ‖θ*‖, below which it is a minimum
+_FITTED = 1e-9  # gradients that are left after it, as a share of λ_max(H_n) max(1, ‖θ*‖), below which they are rounding
+_LEAST, _MOST = 1e-305, 1e305  # of λ_max(H_n): their inverses are finite
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,6 +92,12 @@ class Terms:
         x = self.features * np.sqrt(self.weights)[:, None]
         return x.T @ x
 
+    def times(self, u: np.ndarray) -> np.ndarray:
+        """H_n u for all terms: (dim,) -> (n_terms, dim)."""
+        if self.features is None:
+            return self.hessians @ u
+        return (self.features @ u)[:, None] * self.features
+
     def __repr__(self):
         kind = "H_n" if self.features is None else "x_n x_nᵀ"
         return f"<Terms {self.name}: {self.n_terms} of {kind}, dim {self.dim}>"
@@ -149,13 +157,30 @@ def terms(
     if at is not None:
         raise ArgumentError("at goes with a problem; hessians and gradients are those at the minimum already")
     if hessians is not None:
-        H = _check.array("hessians", hessians, ndim=3)
+        H = _numbers("hessians", hessians, 3)
         if H.shape[1] != H.shape[2] or 0 in H.shape:
             raise ArgumentError(f"hessians must have shape (n, dim, dim), got {H.shape}")
         a = _check.weights("weights", weights, len(H), each="each Hessian")
-        return _with_hessians(_positive_semidefinite("hessians", H), _RANK_ONE, weights=a)
+        found = _with_hessians(_positive_semidefinite("hessians", H), _RANK_ONE, weights=a)
+        return _in_range("hessians", found)
     X = _rows(gradients)
-    return Terms(_check.weights("weights", weights, X.shape[0], each="each row of gradients"), features=X)
+    a = _check.weights("weights", weights, X.shape[0], each="each row of gradients")
+    return _in_range("gradients", Terms(a, features=X))
+
+
+def _numbers(name, value, ndim):
+    """A finite array whose first axis is over terms; the message names the term that is wrong."""
+    try:
+        values = np.asarray(value)
+        values = values if np.iscomplexobj(values) else values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name} must be an array of numbers, all terms of one shape{_shapes(value)}") from None
+    if np.iscomplexobj(values):
+        raise ArgumentError(f"{name} must be real, got complex numbers")
+    bad = np.argwhere(~np.isfinite(values))
+    if values.ndim == ndim and bad.size:
+        raise ArgumentError(f"{name}[{bad[0][0]}] must be finite, it is {values[tuple(bad[0])]}")
+    return _check.array(name, values, ndim=ndim)
 
 
 def _rows(gradients):
@@ -163,13 +188,22 @@ def _rows(gradients):
         X = sparse.csr_array(gradients, dtype=np.float64)
         values = X.data
     else:
-        X = values = _check.array("gradients", gradients, ndim=2)
+        X = values = _numbers("gradients", gradients, 2)
     if 0 in X.shape:
         raise ArgumentError(f"gradients must have shape (n, dim), got {X.shape}")
     if not np.isfinite(values).all():
         raise ArgumentError(f"gradients must be finite, but {np.count_nonzero(~np.isfinite(values))} entries are not")
     _some_nonzero("gradients", values)
     return X
+
+
+def _shapes(value):
+    """The end of a message about terms of several shapes."""
+    try:
+        shapes = dict.fromkeys(np.shape(term) for term in value)
+    except (TypeError, ValueError):
+        return ""
+    return f", got {' and '.join(map(str, shapes))}" if len(shapes) > 1 else ""
 
 
 def _some_nonzero(name, values):
@@ -214,7 +248,6 @@ def _of_problem(problem, at):
     ):
         raise NotApplicable(f"{problem.name} has a kink at {at.tolist()}, where there are no Hessians")
     known = {"weights": problem.weights, "problem": problem, "at": at, "name": problem.name}
-    gradients = problem.term_gradients(at)
     if isinstance(problem, LinearModel) and (problem.curvatures(at) >= 0).all():
         found = Terms(features=np.sqrt(problem.curvatures(at))[:, None] * problem.X, **known)
         _some_nonzero("the Hessians at θ*", found.features)
@@ -223,14 +256,33 @@ def _of_problem(problem, at):
             "the Hessians of all terms", (problem.n_terms, problem.dim, problem.dim, 3), instead="give gradients="
         )
         found = _with_hessians(_finite(problem.term_hessians(at), at), _DIFFERENCES, **known)
-    unit = found.sizes.max() * max(1.0, float(np.linalg.norm(at)))
-    slope = float(np.linalg.norm(problem.gradient(at)))
-    if slope > _STILL * unit:
-        raise ArgumentError(f"at must be a stationary point of {problem.name}, the gradient there has norm {slope:.3g}")
-    if np.linalg.norm(gradients, axis=1).max() > _STILL * unit:
-        return Terms(found.weights, found.features, found.hessians, gradients, problem, at, problem.name)
+    _in_range("at: the Hessians there", found)
+    length = float(np.linalg.norm(at))
+    slope = problem.gradient(at)
+    step = np.linalg.lstsq(found.hessian, -slope, rcond=_FITTED)[0]
+    off, left = np.linalg.norm(step), np.linalg.norm(slope + found.hessian @ step)
+    if off > _NEAR + _OF_LENGTH * length or left > _FITTED * found.sizes.max() * max(1.0, length):
+        raise ArgumentError(
+            f"at must be a stationary point of {problem.name}: the gradient there has norm "
+            f"{np.linalg.norm(slope):.3g}, and Newton's step from it length {off:.3g}"
+        )
+    gradients = problem.term_gradients(at) + found.times(step)  # to first order, those at the minimum itself
+    rounding = _FITTED * found.sizes * max(1.0, length)
+    if isinstance(problem, LinearModel):
+        rounding = rounding + _FITTED * np.abs(problem.y) * np.linalg.norm(problem.X, axis=1)
+    if (np.linalg.norm(gradients, axis=1) > rounding).any():
+        return replace(found, gradients=gradients)
     if found.features is None:
         _positive_semidefinite("the Hessians of the terms at θ*: H", found.hessians)
+    return found
+
+
+def _in_range(name, found):
+    """Refuse what overflows or underflows where step sizes are computed."""
+    with np.errstate(over="ignore", under="ignore"):
+        largest = float(found.sizes.max())
+    if not _LEAST < largest < _MOST:
+        raise ArgumentError(f"{name} must have eigenvalues that are neither huge nor tiny, got {largest:g}: rescale")
     return found
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from dynsim import _check
-from dynsim._typing import ArrayLike
+from dynsim._random import seed_and_key
+from dynsim._typing import ArrayLike, Seed
 from dynsim.errors import ArgumentError, NotApplicable, NotInterpolating
 from dynsim.methods import Method
 from dynsim.problems import Problem
@@ -22,7 +23,7 @@ def step_size_range(
     *,
     at: ArrayLike | None = None,
     criterion: str = "one-step",
-    rng: int = 0,
+    rng: Seed = 0,
 ) -> StepSizeRange:
     """The step sizes for which a scheme holds on to a minimum θ* that fits all terms.
 
@@ -61,8 +62,8 @@ def step_size_range(
     at : array_like, shape (dim,)
         The minimum θ* of a problem.
     criterion : {"one-step", "mean-square", "almost-sure", "deterministic", "lemma"}
-    rng : int, optional
-        Seed of what is found by simulation.
+    rng : int, SeedSequence, Generator or None, optional
+        For what is found by simulation (SPEC 7); 0 by default.
 
     Returns
     -------
@@ -75,8 +76,8 @@ def step_size_range(
     NotApplicable
         If the criterion does not exist for the method (the message lists those that do), or there are no Hessians.
     NotInterpolating
-        If gradients of terms do not vanish at θ*: by how much, and in what range of step sizes the iterates fluctuate
-        about θ* with a finite variance, which ``error.stationary(step_sizes)`` gives.
+        If gradients of terms do not vanish at θ*: by how much. ``error.stationary(step_sizes)`` then is how far the
+        iterates fluctuate about θ*, and up to which step size with a finite variance.
 
     Examples
     --------
@@ -105,12 +106,30 @@ def step_size_range(
     if found.is_sparse and found.dim > _DENSE:
         return _by_products(found, method, criterion)
     dynamics = Dynamics.of(found, method)
-    bounds = _bounds(dynamics, criterion, rng)
+    bounds = _bounds(dynamics, criterion, seed_of(rng))
     direction = None if bounds.direction is None else _unit(dynamics.basis @ bounds.direction)
-    details = {"null_space": found.dim - dynamics.rank, **bounds.details}
-    if "stderr" in details:
-        details["stderr"] /= dynamics.unit
+    details = {"null_space": found.dim - dynamics.rank, **_in_units(bounds.details, dynamics)}
     return _range(criterion, bounds.lower / dynamics.unit, bounds.upper / dynamics.unit, direction, details)
+
+
+def seed_of(rng: Seed) -> int:
+    """A number from which all random numbers of a call are made."""
+    seed, key = seed_and_key(rng)
+    return seed if isinstance(seed, int) else int(key[0])
+
+
+def _in_units(details, dynamics):
+    """What was found in the units and coordinates of the dynamics, in those of the problem."""
+    powers = {"stderr": -1, "error": -1, "bias": -1, "slope": 1}
+    result = dict(details)
+    for name, power in powers.items():
+        if result.get(name) is not None:
+            result[name] = float(result[name]) * dynamics.unit**power
+    if result.get("stable_again") is not None:
+        result["stable_again"] = tuple(eta / dynamics.unit for eta in result["stable_again"])
+    if "matrix" in result:
+        result["matrix"] = dynamics.basis @ result["matrix"] @ dynamics.basis.T
+    return result
 
 
 def terms_at(problem: Problem | Terms, at: ArrayLike | None) -> Terms:
@@ -183,9 +202,9 @@ def _not_interpolating(found, method, criterion):
 
     return NotInterpolating(
         f"criterion {criterion!r} is about a minimum that fits all terms; here ∇l_n(θ*) is not zero, of norm "
-        f"{norms[n]:.3g} for term {n}, so the iterates do not converge but fluctuate about θ*: "
-        "ds.stability.stationary_covariance gives their variance, "
-        "ds.stability.terms(hessians=…) or terms(gradients=…) the range of the Hessians alone",
+        f"{norms[n]:.3g} for term {n}, so the iterates do not converge but fluctuate about θ*: stationary(step_sizes) "
+        "of this error (ds.stability.stationary_covariance) says how far and up to which step size, "
+        "ds.stability.terms(hessians=…) or terms(gradients=…) asks for the range of the Hessians alone",
         residual=float(norms[n]),
         stationary=stationary,
     )

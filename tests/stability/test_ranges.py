@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 
 import dynsim as ds
+from dynsim.stability import population
 
 
 def features(n, d, seed=0):
@@ -162,11 +163,17 @@ def test_hessians_by_differences_of_a_nonlinear_least_squares_fit_are_brought_to
     assert span.max == pytest.approx(ds.step_size_range(ds.stability.terms(gradients=A), ds.RR(0.1)).max, rel=1e-6)
 
 
+@pytest.fixture
+def small_populations(monkeypatch):
+    """Less work, larger errors."""
+    monkeypatch.setattr(population, "_WORK", 2**19)
+
+
 @pytest.mark.parametrize(
     "method", [ds.SGD(1.0), ds.RR(1.0), ds.SGD(1.0, ds.sampling.Mixture(0.5))], ids=["SGD", "RR", "mix"]
 )
 @pytest.mark.parametrize(("n", "d"), [(8, 1), (12, 2), (40, 4)])
-def test_the_criteria_are_ordered_from_strict_to_weak(method, n, d):
+def test_the_criteria_are_ordered_from_strict_to_weak(method, n, d, small_populations):
     """one-step ≤ mean-square ≤ almost-sure, and mean-square ≤ deterministic, to the computed error."""
     found = ds.stability.terms(gradients=features(n, d, seed=n))
     one, square, sure, mean = (
@@ -193,14 +200,18 @@ def test_the_criteria_are_ordered_from_strict_to_weak(method, n, d):
             {"hessians": [np.eye(2), np.diag([1.0, -0.1])]},
             r"hessians\[1\] must be positive semidefinite, .* eigenvalue -0.1",
         ),
-        ({"hessians": np.full((2, 2, 2), np.nan)}, "hessians must be finite, but 8 entries are not"),
+        ({"hessians": np.full((2, 2, 2), np.nan)}, r"hessians\[0\] must be finite, it is nan"),
         ({"hessians": np.zeros((2, 2, 2))}, "hessians must not all be zero"),
         ({"gradients": np.zeros((2, 2))}, "gradients must not all be zero"),
-        ({"gradients": [[1.0, np.inf]]}, "gradients must be finite, but 1 entries are not"),
+        ({"gradients": [[1.0, np.inf]]}, r"gradients\[0\] must be finite, it is inf"),
         ({"gradients": np.zeros((0, 2))}, r"gradients must have shape \(n, dim\), got \(0, 2\)"),
         ({"gradients": [[1.0], [2.0]], "weights": [1.0]}, "weights must be 2 positive numbers, one for each row"),
         ({"gradients": [[1.0]], "at": [0.0]}, "at goes with a problem"),
-        ({"gradients": [[1.0], [2.0, 3.0]]}, "gradients must be an array of numbers"),
+        ({"hessians": [np.eye(2), np.eye(3)]}, r"hessians must .* of one shape, got \(2, 2\) and \(3, 3\)"),
+        ({"gradients": [[1j]]}, "gradients must be real, got complex numbers"),
+        ({"gradients": [[1e200, 0.0]]}, "gradients must have eigenvalues that are neither huge nor tiny, got inf"),
+        ({"gradients": [[1e-160, 0.0]]}, "gradients must have eigenvalues that are neither huge nor tiny"),
+        ({"gradients": [[1.0], [2.0, 3.0]]}, r"gradients must be .*, all terms of one shape, got \(1,\) and \(2,\)"),
     ],
 )
 def test_terms_refuse_what_they_cannot_be(arguments, message):
@@ -208,9 +219,54 @@ def test_terms_refuse_what_they_cannot_be(arguments, message):
         ds.stability.terms(**arguments)
 
 
+def test_large_rows_and_coefficients_hide_no_residuals():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 2))
+    X[:4] *= 1e4
+    noise = np.concatenate([np.zeros(4), rng.normal(size=36)])
+    shifted = np.column_stack([np.ones(40), rng.normal(size=40)])
+    cases = [(X, X @ [1.0, 2.0] + noise), (shifted, 1e6 + 0.05 * rng.normal(size=40))]
+    for rows, y in cases:
+        problem = ds.problems.linear_model(rows, y)
+        with pytest.raises(ds.errors.NotInterpolating):
+            ds.step_size_range(problem, ds.SGD(1.0), at=problem.least_squares())
+        fitted = ds.problems.linear_model(rows, rows @ problem.least_squares())
+        assert ds.step_size_range(fitted, ds.SGD(1.0), at=fitted.least_squares()).exact
+        near = fitted.least_squares() + 1e-6
+        assert ds.step_size_range(fitted, ds.SGD(1.0), at=near).exact  # a minimum known to six digits
+
+
+def test_what_was_found_besides_is_in_the_units_of_the_problem(small_populations):
+    X = features(12, 3, seed=1)
+    for method, criterion in (
+        (ds.RR(1.0), "mean-square"),
+        (ds.HeavyBall(1.0), "mean-square"),
+        (ds.SGD(1.0), "almost-sure"),
+    ):
+        one, other = (
+            ds.step_size_range(ds.stability.terms(gradients=unit * X), method, criterion=criterion)
+            for unit in (1.0, 8.0)
+        )
+        assert other.max == pytest.approx(one.max / 64, rel=1e-9)
+        for name, power in (("stderr", -1), ("bias", -1), ("slope", 1)):
+            if one.details.get(name) is not None:
+                assert other.details[name] == pytest.approx(one.details[name] * 64.0**power, rel=1e-6)
+    again = ds.step_size_range(ds.stability.terms(gradients=[[1.0], [10.0]]), ds.SGD(1.0), criterion="almost-sure")
+    low, high = again.details["stable_again"]
+    assert low < 1.0 < high  # around the pole at η = 1
+
+
+def test_momentum_zero_is_sgd():
+    found = ds.stability.terms(gradients=features(6, 2))
+    plain = ds.step_size_range(found, ds.SGD(1.0))
+    assert ds.step_size_range(found, ds.HeavyBall(1.0, momentum=0.0)).max == plain.max
+
+
 def test_points_that_are_no_minimum_are_refused_with_how_far_they_are():
     problem = interpolating(6, 2)
-    with pytest.raises(ds.errors.ArgumentError, match=r"at must be a stationary point of linear_model.*has norm"):
+    with pytest.raises(
+        ds.errors.ArgumentError, match=r"at must be a stationary point of linear_model.*Newton's step from it length 1"
+    ):
         ds.step_size_range(problem, ds.SGD(1.0), at=[1.0, 0.0])
     with pytest.raises(
         ds.errors.ArgumentError, match=r"at must be the minimum θ\* of linear_model.*knows problem.minima"
