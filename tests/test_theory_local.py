@@ -233,6 +233,11 @@ def test_batches_divide_the_sharp_constant(disparate):
     assert one.improved / 4 < four.improved < one.improved
     mixture = ds.theory.theorem_3_4(disparate, ds.SGD(eta, ds.sampling.Mixture()), at, radius=0.5)
     assert np.isnan(mixture.printed)
+    assert np.isnan([four.printed, *four.printed_bound([1, 2])]).all()
+    assert np.isnan(
+        ds.theory.theorem_3_4(disparate, ds.SGD(eta, ds.sampling.GradientNorm(), batch_size=3), at, radius=0.5).printed
+    )
+    assert one.printed > one.improved
 
 
 def test_theorem_3_4_refuses_what_it_is_not_about(additive, valleys, data):
@@ -259,6 +264,9 @@ def test_theorem_3_4_refuses_what_it_is_not_about(additive, valleys, data):
         ds.theory.theorem_3_4(additive, ds.SGD(eta), [0.1], radius=1.0)
     with pytest.raises(argument, match="radius must be a positive"):
         ds.theory.theorem_3_4(additive, ds.SGD(eta), [0.0], radius=-1.0)
+    with pytest.raises(argument, match=r"radius must be so small that ‖∇l_n‖² is finite in the ball, got 1e\+200"):
+        ds.theory.theorem_3_4(additive, ds.SGD(eta), [0.0], radius=1e200)
+    assert ds.theory.theorem_3_4(additive, ds.SGD(Polynomial(1e200, 10, 1.0)), [0.0], radius=1.0).sharp > 1e199
     with pytest.raises(argument, match="delta must lie strictly between 0 and 1"):
         ds.theory.theorem_3_4(additive, ds.SGD(eta), [0.0], radius=1.0, delta=1.0)
     found = ds.theory.theorem_3_4(additive, ds.SGD(eta), [0.0], radius=1.0)
@@ -277,7 +285,7 @@ def test_the_picture_has_the_bounds_the_asymptote_and_the_measured_curve(additiv
     run = found.simulate(x0=0.5, n_steps=100, n_paths=50, rng=0)
     ax = run.plot(Figure().subplots())
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}
-    assert [*lines] == ["SGD, measured", "AY Theorem 3.4", "with E‖V‖²", "sharp"]
+    assert [*lines] == ["SGD, measured", "AY Theorem 3.4", "with E‖V‖²", "with E‖V‖², for all k", "sharp"]
     np.testing.assert_array_equal(lines["SGD, measured"], run.mean_square)
     np.testing.assert_array_equal(lines["sharp"], found.asymptote(run.k))
     ax.figure.canvas.draw()

@@ -6,6 +6,8 @@ from dynsim.plot.common import STYLE, axes, literal
 
 _PRINTED = {"color": "#D55E00", "linestyle": ":"}
 _CORRECTED = {"color": "#333333", "linestyle": "--"}
+_AT_ALL_STEPS = {"color": "#999999", "linestyle": "-"}
+_READABLE = 1e3  # a bound of a probability above is told, not drawn
 _SHARP = {"color": "#009E73", "linestyle": "-."}
 
 
@@ -17,6 +19,7 @@ def plot_local_convergence(run, ax=None, **style):
     for values, label, look in (
         (theory.printed_bound(run.k), "AY Theorem 3.4", _PRINTED),
         (theory.bound(run.k), "with E‖V‖²", _CORRECTED),
+        (run.recursion, "with E‖V‖², for all k", _AT_ALL_STEPS),
         (theory.asymptote(run.k), "sharp", _SHARP),
     ):
         if (values > 0).any():
@@ -32,9 +35,10 @@ def plot_mean_square(result, ax=None, **style):
     ax = axes(ax)
     _with_band(ax, result.t, result.mean_square, result.stderr, **{"label": "E‖Θ − θ*‖²", **style})
     ax.plot(result.t, result.bound, label="bound, corrected", **_CORRECTED)
-    ax.plot(result.t, result.printed_left, color="#CC79A7", label="∫E‖Θ − θ*‖²")
+    ax.plot(result.t, result.printed_left, color="#CC79A7", label="∫₀ᵗ E‖Θ − θ*‖² ds")
     ax.plot(result.t, result.printed_right, label="its bound, AY Remark 3.6", **_PRINTED)
-    ax.set(yscale="log", xlabel="time")
+    ax.set_yscale("log", nonpositive="mask")
+    ax.set(xlabel="time t", ylabel="mean square, and its integral")
     ax.legend(fontsize="small")
     return ax
 
@@ -49,10 +53,13 @@ def plot_deviation(result, ax=None, **style):
         look = {**look, "label": label, **style}
         (line,) = ax.plot(deltas, np.where(p > 0, p, np.nan), marker="o", markersize=3, **look)
         ax.fill_between(deltas, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    bound = result.bound[order]
-    ax.plot(deltas, bound, label="AY Lemma 3.8", **_PRINTED)
+    least = float(result.bound.min())
+    high = least > _READABLE
+    label = f"AY Lemma 3.8, at least {least:.2g}" if high else "AY Lemma 3.8"
+    ax.plot(deltas, np.where(high, np.nan, result.bound[order]), label=label, **_PRINTED)
     seen = np.concatenate([result.sde.high, result.chain.high])
-    ax.set(yscale="log", ylim=(0.5 * seen.min(), 3 * max(1.0, bound.min())), xlabel="δ", ylabel="P(sup‖Θ − φ‖ > δ)")
+    top = 1.0 if high else max(1.0, least)
+    ax.set(yscale="log", ylim=(0.5 * seen.min(), 3 * top), xlabel="δ", ylabel="P(sup‖Θ − φ‖ > δ)")
     ax.legend(fontsize="small")
     return ax
 

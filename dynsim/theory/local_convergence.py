@@ -35,8 +35,8 @@ class LocalConvergence:
     second_moment : float
         S, a bound of E‖V‖² over the ball, V the estimated gradient.
     printed : float
-        Coefficient of k^−p in AY (3.21)–(3.24), 1/(1 − δ) included; NaN for other schemes, and where the theorem does
-        not apply.
+        Coefficient of k^−p in AY (3.21)–(3.24), 1/(1 − δ) included; NaN for other schemes and for batches, which the
+        theorem is not about, and where it does not apply.
     improved : float
         The same with S in place of the paper's sup σ_n² or mean σ_n².
     sharp : float
@@ -237,7 +237,7 @@ def theorem_3_4(problem: Problem, method: SGD, at: ArrayLike, *, radius: float, 
     Raises
     ------
     ArgumentError
-        If θ* is not stationary, or an argument is out of its range.
+        If θ* is not stationary, σ_n² are not finite numbers in the ball, or an argument is out of its range.
     NotApplicable
         If the method is not SGD with a polynomial schedule and such sampling, or there is no strict minimum or a kink.
 
@@ -265,13 +265,19 @@ def theorem_3_4(problem: Problem, method: SGD, at: ArrayLike, *, radius: float, 
     ball = Ball.make(problem, at, radius)
     method.check(problem)
     gamma, p, alpha = method.step_size.gamma, method.step_size.p, ball.curvature
+    with np.errstate(over="ignore"):
+        squares = ball.slopes**2
+    if not np.isfinite(squares).all():
+        raise ArgumentError(f"radius must be so small that ‖∇l_n‖² is finite in the ball, got {radius:g}")
     S = _second_moment(problem, method, ball.slopes)
     rate, reason = _rate(gamma, p, alpha)
-    printed = {"SGD": (ball.slopes**2).max(), "RR": problem.weights @ ball.slopes**2}.get(method.name, np.nan)
+    printed = np.nan
+    if method.batch_size == 1:
+        printed = {"SGD": squares.max(), "RR": problem.weights @ squares}.get(method.name, np.nan)
     return LocalConvergence(
         p,
         alpha,
-        ball.slopes**2,
+        squares,
         S,
         float(rate * printed / (1 - delta)),
         rate * S / (1 - delta),
@@ -311,7 +317,7 @@ def _rate(gamma, p, alpha):
         return gamma / (2 * alpha), ""
     if 2 * alpha * gamma <= 1:
         return np.nan, f"for p = 1, 2αγ must be above 1, it is {2 * alpha * gamma:.3g}"
-    return gamma**2 / (2 * alpha * gamma - 1), ""
+    return gamma / (2 * alpha - 1 / gamma), ""
 
 
 def _sharp(method, ball, gamma, p):
@@ -323,5 +329,5 @@ def _sharp(method, ball, gamma, p):
     if noise.sum() <= _FITS * (ball.problem.weights @ ball.slopes**2):
         return 0.0
     if p == 1:
-        return float(gamma**2 * (noise / (2 * gamma * values - 1)).sum())
+        return float(gamma * (noise / (2 * values - 1 / gamma)).sum())
     return float(gamma / 2 * (noise / values).sum())

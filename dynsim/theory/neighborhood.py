@@ -60,12 +60,22 @@ class Ball:
         """Whether the extremes are exact, or those over points of the ball."""
         return isinstance(self.problem, LinearModel) and self.problem.loss_name == "square"
 
-    @cached_property
+    @property
     def curvature(self) -> float:
         """The least eigenvalue of ∇²L."""
+        return self._curvatures[0]
+
+    @property
+    def sharpness(self) -> float:
+        """The largest eigenvalue of ∇²L."""
+        return self._curvatures[1]
+
+    @cached_property
+    def _curvatures(self):
         if self.exact:
-            return float(self.eigen[0][0])
-        return min(float(np.linalg.eigvalsh(self.problem.hessian(p))[..., 0].min()) for p in self._parts())
+            return float(self.eigen[0][0]), float(self.eigen[0][-1])
+        found = [np.linalg.eigvalsh(self.problem.hessian(points)) for points in self._parts()]
+        return min(float(values.min()) for values in found), max(float(values.max()) for values in found)
 
     @cached_property
     def slopes(self) -> np.ndarray:
@@ -115,11 +125,16 @@ def mean_and_stderr(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         )
 
 
-def time_step(t_end, dt, longest):
-    """The given step, or the longest up to a length that divides ``t_end``."""
-    if dt is not None:
-        return _check.positive("dt", dt)
-    return t_end / max(1, math.ceil(t_end / longest * (1 - 1e-12)))
+def time_step(t_end, dt, longest, sharpness, share):
+    """The given step, or the longest up to ``longest`` and ``share``/``sharpness`` that divides ``t_end``."""
+    if dt is None:
+        return t_end / max(1, math.ceil(t_end * max(1 / longest, sharpness / share) * (1 - 1e-12)))
+    if _check.positive("dt", dt) * sharpness > 1 + 1e-9:
+        raise ArgumentError(
+            f"dt must be at most {1 / sharpness:.6g}, the inverse of the largest curvature {sharpness:.6g}, "
+            f"got {dt:g}: longer steps may blow up where the SDE does not"
+        )
+    return float(dt)
 
 
 def thinned(size, most):
