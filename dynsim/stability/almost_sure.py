@@ -4,17 +4,18 @@ One dimension in closed form, two by :mod:`dynsim.stability.directions`, and mor
 momentum, by :mod:`dynsim.stability.population`.
 """
 
+import contextlib
 import math
 
 import numpy as np
 from scipy.optimize import brentq
 
+from dynsim.errors import TooLarge
 from dynsim.stability import directions, population
 from dynsim.stability.bounds import Bounds
 from dynsim.stability.dynamics import Dynamics
+from dynsim.stability.mean_square import mean_square
 
-_FACTOR = 1.05  # between the step sizes that are looked at beyond the zero, for stability that comes again
-_BEYOND = 10.0  # times the zero, up to where
 _BEND = 1e-12  # of the distance between two poles: where the slope is looked at
 _STDERRS = 4
 
@@ -65,34 +66,41 @@ def growth_by_direction(dynamics: Dynamics, eta: float, rng: int = 0) -> tuple[f
 def almost_sure(dynamics: Dynamics, rng: int = 0) -> Bounds:
     """The first zero above 0 of the top Lyapunov exponent Λ(η): below, w → 0 almost surely from almost every start.
 
-    Λ may turn negative again: ``details["stable_again"]`` is then the first range of larger step sizes in which it is,
-    for r = 1 that around the next pole, else one that a scan up to ten times the zero shows, in steps of 5 % (with
-    particles 30 %); or None.
+    Λ may turn negative again: for r = 1 ``details["stable_again"]`` is the range of larger step sizes around the next
+    pole in which it is, or None.
     """
     how = _method(dynamics)
     if how == "deterministic":
         limit = deterministic_limit(dynamics)
-        return Bounds(limit, limit, None, _details(how, None, 0.0, None))
+        return Bounds(limit, limit, None, _details(how, None, 0.0))
     if how == "closed form":
         p, c = _multipliers(dynamics)
         value, again = _in_one_dimension(p, c)
         slope = _slope(p, c, value)
-        return Bounds(value, value, None, _details(how, slope, 0.0, again))
-    low = safe(dynamics)
+        return Bounds(value, value, None, _details(how, slope, 0.0) | {"stable_again": again})
+    low, certain = _below(dynamics)
     if how == "circle":
         rate = _exponent_on(dynamics)
         value, error, slope = directions.first_zero(dynamics, rate, low, math.inf)
-        again = _again(lambda eta: max(rate(eta, 128), rate(eta, 64)), value)
-        return Bounds(max(low, value - error), value + error, None, _details(how, slope, 0.0, again) | {"error": error})
+        return Bounds(max(certain, value - error), value + error, None, _details(how, slope, 0.0) | {"error": error})
 
-    def run(eta, coarse=False):
-        return population.lyapunov_sample(dynamics, eta, rng, coarse=coarse)
+    def run(eta, **how):
+        return population.lyapunov_sample(dynamics, eta, rng, **how)
 
     zero = population.find_zero(run, *population.scan(run, low, math.inf))
     error = _STDERRS * zero.stderr + zero.bias
-    again = _again(lambda eta: _upper(run(eta, coarse=True)), zero.value, 1.3)
-    details = _details(how, zero.slope, zero.stderr, again) | {"bias": zero.bias}
-    return Bounds(max(zero.value - error, _certain(dynamics, low)), zero.value + error, None, details)
+    details = _details(how, zero.slope, zero.stderr) | {"bias": zero.bias}
+    return Bounds(max(zero.value - error, certain), zero.value + error, None, details)
+
+
+def _below(dynamics):
+    """Where a scan for the almost-sure threshold starts, and what is certainly below it: the mean-square one if exact."""
+    low = safe(dynamics)
+    if dynamics.draws.second is not None:
+        with contextlib.suppress(TooLarge):
+            low = mean_square(dynamics).lower
+            return low, low
+    return low, _certain(dynamics, low)
 
 
 def mean_square_by_direction(dynamics: Dynamics, rng: int = 0) -> Bounds:
@@ -116,11 +124,11 @@ def mean_square_by_direction(dynamics: Dynamics, rng: int = 0) -> Bounds:
         details = _details(how, slope, 0.0) | {"error": error}
         return Bounds(min(max(least, value - error), upper), upper, direction, details)
 
-    def run(eta, coarse=False, halved=False):
-        return population.mean_square_sample(dynamics, eta, rng, coarse=coarse, halved=halved)
+    def run(eta, **how):
+        return population.mean_square_sample(dynamics, eta, rng, **how)
 
     zero = population.find_zero(run, *population.scan(run, low, high))
-    bias = zero.bias + abs(zero.sample.mean - run(zero.near, halved=True).mean) / zero.slope
+    bias = zero.bias + abs(zero.sample.mean - run(zero.value, halved=True).mean) / zero.slope
     error = _STDERRS * zero.stderr + bias
     upper = max(least, min(high, zero.value + error))
     direction = np.linalg.eigh(zero.sample.form)[1][:, -1] if dynamics.kind == "sgd" else None
@@ -152,9 +160,8 @@ def _certain(dynamics, low):
     return low if dynamics.kind == "sgd" else 0.0
 
 
-def _details(how, slope, stderr, *again):
-    found = {"method": how, "slope": slope, "stderr": stderr}
-    return found | {"lyapunov_slope": slope, "stable_again": again[0]} if again else found
+def _details(how, slope, stderr):
+    return {"method": how, "slope": slope, "stderr": stderr}
 
 
 def _method(dynamics):
@@ -228,20 +235,5 @@ def _root(p, c, pole, top):
 
 
 def _slope(p, c, eta):
-    return -float(p @ (c / (1 - eta * c)))
-
-
-def _upper(sample):
-    return sample.mean + 3 * sample.stderr
-
-
-def _again(rate, zero, factor=_FACTOR):
-    """The first range (low, high) of step sizes beyond a zero at which a rate was seen to be negative, or None."""
-    etas = zero * (factor ** np.arange(1, math.ceil(math.log(_BEYOND) / math.log(factor)) + 1))
-    start = None
-    for eta in etas:
-        if rate(eta) < 0:
-            start = eta if start is None else start
-        elif start is not None:
-            return float(start), float(eta / factor)
-    return None if start is None else (float(start), float(etas[-1]))
+    with np.errstate(divide="ignore"):  # ±∞ at a pole
+        return -float(p @ (c / (1 - eta * c)))

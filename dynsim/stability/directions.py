@@ -12,11 +12,12 @@ some H_n u = 0 cost O(1/m) in one cell of m, hence O(1/m²) of the growth where 
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy import sparse
 from scipy.optimize import brentq
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, splu
 
 from dynsim.stability.dynamics import Dynamics
 
@@ -28,6 +29,7 @@ _ACCURACY = 1e-5  # of a threshold, at which the grid is fine enough
 _CLOUD = 128  # directions over which the form is averaged
 _REGULAR = 1e-3  # of tr S/r is added to S, which may be singular
 _POWERS, _NODA = 500, 60  # iterations
+_FEW = 0.05  # share of entries up to which sparse elimination pays
 _RATIO = 1.2  # between the step sizes of a scan
 
 
@@ -105,15 +107,17 @@ def perron(K: LinearOperator | sparse.csr_array, start: np.ndarray) -> tuple[flo
                 x = K @ x
                 x /= np.linalg.norm(x)
             return float(x @ (K @ x)), x
-    dense, x = K.toarray(), np.ones(size)
+    x = np.ones(size)
     value = math.inf
     for _ in range(_NODA):
-        last, value = value, (dense @ x / x).max()
-        if not value < last * (1 - 1e-14):
+        last, value = value, (K @ x / x).max()
+        if not value < last * (1 - 1e-13):
             break
-        x = np.linalg.solve((value * (1 + 1e-14)) * np.eye(size) - dense, x)
+        shifted = value * (1 + 1e-14) * sparse.eye_array(size) - K
+        solve = splu(shifted.tocsc()).solve if K.nnz < _FEW * size**2 else partial(np.linalg.solve, shifted.toarray())
+        x = solve(x)
         x = np.maximum(np.abs(x) / np.abs(x).max(), 1e-100)
-    return float(x @ (dense @ x) / (x @ x)), x
+    return float(x @ (K @ x) / (x @ x)), x
 
 
 def are_few(dynamics: Dynamics) -> bool:
@@ -236,7 +240,7 @@ def first_zero(
     """
     before, after = low, low * _RATIO
     while after < high:
-        value, error = with_error(lambda m, eta=after: rate(eta, m), _COARSEST)
+        value, error = with_error(partial(rate, after), _COARSEST)
         if value > error:
             break
         before, after = after, after * _RATIO

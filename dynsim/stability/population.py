@@ -8,6 +8,8 @@ for all if h were an eigenfunction: so rare growth is not missed. For Lyapunov e
 taken out.
 """
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
+from dynsim.errors import Unresolved
 from dynsim.stability.directions import eigenform, update
 from dynsim.stability.dynamics import Dynamics
 
@@ -23,14 +26,26 @@ _EVERY = 4  # steps between resamplings
 _WORK = 2**23  # particles × steps × terms of a fine run
 _COARSE = 8  # times less work in a run that only looks for the zero
 _RATIO = 1.3  # between the step sizes of a scan
+_OFF_AXIS = 0.1  # of the starts, which would not leave an axis that all H_n map to itself
+_LEFT = 0.1  # of a decay of the slowest mode of the mean: below, its direction is not left within a run
+_SECANTS = 6
+_DRIFTED = 0.01  # of a zero: a run that has not settled to this is repeated with _LONGER times the steps
+_LONGER = 4
+_RELAXED = 8  # times the memory 1/(1 − μ) of a method, for which a run lasts at least
+_LOWEST = 1e-3  # of the step size where a scan starts: a rate that is positive there still is noise
 _TINY = 1e-300
 
 
 class Sample(NamedTuple):
-    """Rates (R, 2) of R replicas over the first and second half of a run, and the form S that was used."""
+    """Rates (R, 2) of R replicas over the first and second half of a run, and the form S.
+
+    Even replicas started near the direction in which the mean decays most slowly, odd ones near the fastest. A run too
+    short for either to be left has a ``memory`` of O(1) in log‖z‖ over all steps.
+    """
 
     rates: np.ndarray
     form: np.ndarray
+    memory: float
 
     @property
     def mean(self) -> float:
@@ -44,9 +59,10 @@ class Sample(NamedTuple):
 
     @property
     def drift(self) -> float:
-        """By how much more than 3 standard errors the halves differ: a sign that the run has not settled."""
+        """By how much more than 3 standard errors the halves, or the two starts, differ; at least the memory."""
         change = self.rates[:, 1] - self.rates[:, 0]
-        return max(0.0, abs(float(change.mean())) - 3 * _stderr(change))
+        start = self.rates[::2].mean(axis=1) - self.rates[1::2].mean(axis=1)
+        return max(self.memory, *(abs(float(gap.mean())) - 3 * _stderr(gap) for gap in (change, start)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,40 +147,45 @@ def _stderr(x):
     return float(x.std(ddof=1) / np.sqrt(x.size))
 
 
-def sizes(dynamics: Dynamics, coarse: bool, halved: bool) -> tuple[int, int]:
+def sizes(dynamics: Dynamics, *, coarse: bool = False) -> tuple[int, int]:
     """Particles per replica and steps."""
     cost = max(32, dynamics.weights.size) * (1 if dynamics.features is not None else dynamics.rank)
     per_replica = _WORK // (_COARSE if coarse else 1) // cost // REPLICAS
     particles = int(np.clip(np.sqrt(per_replica) / 2, 16, 128))
-    steps = int(np.clip(per_replica // particles, 96, 4000)) // 8 * 8
-    return particles // (2 if halved else 1), steps
+    least = max(64 if coarse else 96, math.ceil(_RELAXED / (1 - dynamics.momentum)))
+    return particles, int(np.clip(per_replica // particles, least, max(least, 4000))) // 8 * 8
 
 
 def mean_square_sample(
-    dynamics: Dynamics, eta: float, rng: int = 0, *, coarse: bool = False, halved: bool = False
+    dynamics: Dynamics, eta: float, rng: int = 0, *, coarse: bool = False, halved: bool = False, longer: int = 1
 ) -> Sample:
     """Rates of growth of log E‖z‖² per step; halved: with half the particles, for the bias, which is O(1/N)."""
-    N, steps = sizes(dynamics, coarse, halved)
-    return _sampled(dynamics, eta, np.random.default_rng(rng), N, steps, tilted=True)
+    N, steps = sizes(dynamics, coarse=coarse)
+    return _sampled(dynamics, eta, np.random.default_rng(rng), N // (1 + halved), longer * steps, tilted=True)
 
 
-def lyapunov_sample(dynamics: Dynamics, eta: float, rng: int = 0, *, coarse: bool = False) -> Sample:
+def lyapunov_sample(dynamics: Dynamics, eta: float, rng: int = 0, *, coarse: bool = False, longer: int = 1) -> Sample:
     """Rates of growth of log‖z‖ per step along independent paths."""
-    N, steps = sizes(dynamics, coarse, False)
-    return _sampled(dynamics, eta, np.random.default_rng(rng), N, steps, tilted=False)
+    N, steps = sizes(dynamics, coarse=coarse)
+    return _sampled(dynamics, eta, np.random.default_rng(rng), N, longer * steps, tilted=False)
 
 
 def _sampled(dynamics, eta, rng, N, steps, *, tilted):
-    _, G, row = update(dynamics, eta)
+    D, G, row = update(dynamics, eta)
     size = G.size * dynamics.rank
-    z = rng.standard_normal((REPLICAS * N, G.size, dynamics.rank))
+    slowest = np.abs(np.linalg.eigvals(D + dynamics.curvatures[0] * np.outer(G, np.eye(G.size)[row]))).max()
+    memory = 1 / steps if steps * abs(np.log(max(slowest, _TINY))) < _LEFT else 0.0
+    z = _OFF_AXIS * rng.standard_normal((REPLICAS, N, G.size, dynamics.rank))
+    z[::2, :, :, 0] += 1
+    z[1::2, :, :, -1] += 1
+    z = z.reshape(REPLICAS * N, G.size, dynamics.rank)
     z, _ = _run(Stepper(dynamics, eta, np.eye(size)), z, rng, N, steps // 4, tilted)
     form = eigenform(dynamics, eta, z[:, row])
     stepper = Stepper(dynamics, eta, form)
     z, _ = _run(stepper, z, rng, N, steps // 4, tilted)
     z, first = _run(stepper, z, rng, N, steps // 2, tilted)
     z, second = _run(stepper, z, rng, N, steps - steps // 2, tilted)
-    return Sample(np.stack([first, second], axis=1), form)
+    return Sample(np.stack([first, second], axis=1), form, memory)
 
 
 def _run(stepper, z, rng, N, steps, tilted):
@@ -195,13 +216,12 @@ def _resampled(weights, rng):
 
 
 class Zero(NamedTuple):
-    """A zero of a rate, its standard error and other error, the slope there, and a long run nearby, at η = ``near``."""
+    """A zero of a rate, its standard error and other error, the slope there, and the run that shows it."""
 
     value: float
     stderr: float
     bias: float
     slope: float
-    near: float
     sample: Sample
 
 
@@ -210,8 +230,11 @@ def scan(run: Callable[..., Sample], low: float, high: float) -> tuple[float, fl
 
     Positive means by 3 standard errors: while w decays only slowly along some direction, a rate is close to 0.
     """
+    least = low * _LOWEST
     while _is_positive(run(low, coarse=True)):
         low /= 2
+        if low < least:
+            raise Unresolved("the growth of directions could not be told from 0 at any small step size")
     after = min(low * _RATIO, high)
     while after < high and not _is_positive(run(after, coarse=True)):
         low, after = after, min(after * _RATIO, high)
@@ -225,23 +248,45 @@ def _is_positive(sample):
 def find_zero(run: Callable[..., Sample], low: float, high: float) -> Zero:
     """The zero of a rate between two step sizes, all runs with the same random numbers.
 
-    Short runs lead to its neighborhood, long ones there and at both sides give Newton's step and the slope; what their
-    second difference says of curvature is part of the error.
+    Short runs lead to its neighborhood, long ones from there to the zero.
     """
-    near = _near(lambda eta: run(eta, coarse=True).mean, low, high)
+    zero = _refined(run, _near(lambda eta: run(eta, coarse=True).mean, low, high))
+    if zero.bias > _DRIFTED * zero.value:
+        return _refined(functools.partial(run, longer=_LONGER), zero.value)
+    return zero
+
+
+def _refined(run, near):
+    """The zero by secants, with the slopes at both sides.
+
+    Where one mode of growth takes over from another the rate has all but a kink: the smaller slope counts for the
+    error, down to a fifth of the larger.
+    """
     width = 0.02
     while True:
-        below, here, above = (run(near * (1 + shift)) for shift in (-width, 0.0, width))
+        below, above = run(near * (1 - width)), run(near * (1 + width))
         rise = above.rates.mean(axis=1) - below.rates.mean(axis=1)
         if width > 0.2 or rise.mean() > 8 * _stderr(rise):
             break
         width *= 2
-    slope = max(float(rise.mean()), _TINY) / (2 * width * near)
-    shift = -here.mean / slope
-    bend = abs(above.mean - 2 * here.mean + below.mean) / 2 * (shift / (width * near)) ** 2 / slope
-    tilt = abs(shift) * _stderr(rise) / max(float(rise.mean()), _TINY)
-    stderr, bias = np.hypot(here.stderr / slope, tilt), bend + here.drift / slope
-    return Zero(float(near + shift), float(stderr), float(bias), float(slope), float(near), here)
+    ends = (near * (1 - width), below.mean), (near * (1 + width), above.mean)
+    (low, low_rate), (high, high_rate) = ends
+    for _ in range(_SECANTS):
+        here, at = run(near), near
+        sides = [(rate - here.mean) / (eta - at) for eta, rate in ends if eta != at]
+        slope = max(min(sides), max(sides) / 5, _TINY)
+        if abs(here.mean) < here.stderr:
+            break
+        if here.mean < 0:
+            low, low_rate, high_rate = near, here.mean, high_rate / 2  # halved as in the Illinois method
+        else:
+            high, high_rate, low_rate = near, here.mean, low_rate / 2
+        if low_rate < 0 < high_rate:
+            near = (low * high_rate - high * low_rate) / (high_rate - low_rate)
+        else:
+            near *= 1 - width if here.mean > 0 else 1 + width
+    bias = (here.drift + max(0.0, abs(here.mean) - here.stderr)) / slope
+    return Zero(float(at), float(here.stderr / slope), float(bias), float(slope), here)
 
 
 def _near(rate, low, high):

@@ -8,6 +8,7 @@ from dynsim.stability import almost_sure as module
 from dynsim.stability import population
 from dynsim.stability.dynamics import Dynamics
 from dynsim.stability.linearized import terms
+from dynsim.stability.mean_square import mean_square
 
 SGD, RR = ds.SGD(0.1), ds.RR(0.1)
 HALF = ds.SGD(0.1, ds.sampling.Mixture(0.5))
@@ -63,7 +64,7 @@ def test_the_zero_in_one_dimension_is_the_first(seed):
     below = np.linspace(0, 1, 200001)[1:-1] * found.lower
     assert np.log(np.abs(1 - below[:, None] * c) + 1e-300).mean(axis=1).max() < 1e-5
     assert module.lyapunov_exponent(d, found.lower * (1 + 1e-6))[0] > 0
-    assert found.details["lyapunov_slope"] > 0
+    assert found.details["slope"] > 0
     if found.details["stable_again"] is not None:
         low, high = found.details["stable_again"]
         edge = 0.1 * (high - low)
@@ -135,7 +136,7 @@ def test_particles_shrink_below_the_mean_square_threshold_and_grow_above(name):
     assert above.mean > 5 * above.stderr
 
 
-def test_ten_dimensions_with_disparity():
+def test_ten_dimensions_with_disparity(short_runs):
     d = dynamics(RR, disparity(100, 10))
     found = module.mean_square_by_direction(d)
     assert found.upper - found.lower < 0.02 * found.upper
@@ -146,16 +147,20 @@ def test_ten_dimensions_with_disparity():
     assert module.safe(d) <= found.lower
 
 
-def test_particles_find_the_threshold_of_the_circle(monkeypatch, short_runs):
-    d = dynamics(RR, PLANE["disparity"])
-    exact = [f(d) for f in (module.mean_square_by_direction, module.almost_sure)]
+@pytest.mark.parametrize(
+    ("ratio", "name"),
+    [(1, "mean_square_by_direction"), (1, "almost_sure"), (0.1, "mean_square_by_direction")],
+    ids=["mean square", "almost sure", "slow direction"],
+)
+def test_particles_find_the_threshold_of_the_circle(ratio, name, monkeypatch, short_runs):
+    d = dynamics(RR, disparity(30, 2) * [1, ratio])
+    known = getattr(module, name)(d)
     monkeypatch.setattr(module, "_method", lambda dynamics: "population")
-    for known, f in zip(exact, (module.mean_square_by_direction, module.almost_sure), strict=True):
-        found = f(d)
-        assert found.lower <= known.upper
-        assert known.lower <= found.upper
-        assert 0 < found.upper - found.lower < 0.02 * found.upper
-        assert found.details["stderr"] > 0
+    found = getattr(module, name)(d)
+    assert found.lower <= known.upper
+    assert known.lower <= found.upper
+    assert 0 < found.upper - found.lower < 0.04 * found.upper
+    assert found.details["stderr"] > 0
 
 
 @pytest.mark.parametrize(
@@ -177,7 +182,17 @@ def test_every_kind_has_an_almost_sure_threshold_where_the_exponent_changes_sign
     assert above.mean > 5 * above.stderr
 
 
-def test_the_same_seed_gives_the_same_bounds():
+def test_the_same_seed_gives_the_same_bounds(short_runs):
     d = dynamics(RR, disparity(10, 3))
     first, again, other = (module.growth_by_direction(d, 1.0, rng) for rng in (0, 0, 1))
     assert first == again != other
+
+
+def test_a_long_memory_is_waited_for(monkeypatch):
+    """μ = 0.99 relaxes in 100 steps. With fixed draws the mean-square threshold is a floor, and is exact."""
+    monkeypatch.setattr(population, "_WORK", 2**16)
+    d = dynamics(ds.HeavyBall(1.0, momentum=0.99), [[1.0, 0.5], [0.3, 2.0], [1.0, 1.0]])
+    floor = mean_square(d).lower
+    found = module.almost_sure(d)
+    assert floor < found.upper
+    assert module.lyapunov_exponent(d, floor)[0] < 0
