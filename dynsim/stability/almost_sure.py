@@ -94,7 +94,7 @@ def almost_sure(dynamics: Dynamics, rng: int = 0) -> Bounds:
 
 
 def _below(dynamics):
-    """Where a scan for the almost-sure threshold starts, and what is certainly below it: the mean-square one if exact."""
+    """Where a scan for the almost-sure threshold starts, and what is certain: the mean-square one where it is exact."""
     low = safe(dynamics)
     if dynamics.draws.second is not None:
         with contextlib.suppress(TooLarge):
