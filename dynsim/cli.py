@@ -100,6 +100,12 @@ def _add_stability(commands):
     data = stability.add_argument_group("linear-regression on data")
     data.add_argument("--data", metavar="FILE.csv", help="a CSV file with a line of names, or stars-cyg, stackloss")
     data.add_argument("--target", metavar="COLUMN", help="the column to be explained by the others")
+    data.add_argument(
+        "--raw",
+        action="store_true",
+        default=None,
+        help="columns as they are, no intercept (default: standardized to mean 0 and deviation 1, intercept added)",
+    )
     made = stability.add_argument_group("linear-regression on synthetic data")
     made.add_argument("--n", type=int, metavar="N", help="rows (default: 100)")
     made.add_argument("--dim", type=int, metavar="N", help="columns (default: 10)")
@@ -282,21 +288,27 @@ def _stability(arguments):
 
 
 def _holds_on_rows(arguments):
-    from dynsim.compare import compare_stability
-    from dynsim.problems import disparate_groups, linear_model, load_data
+    from dynsim.compare.stability import compare_stability, model_of_table
+    from dynsim.problems import disparate_groups, load_data
 
     _refuse_given(arguments, ("a1", "eps", "K"), "goes with two-valleys")
     batch_size = 1 if arguments.batch_size is None else _check.count("batch_size", arguments.batch_size)
     if arguments.data is None:
-        _refuse_given(arguments, ("target",), "goes with --data")
+        _refuse_given(arguments, ("target", "raw"), "goes with --data")
         given = {name: getattr(arguments, name) for name in _SYNTHETIC if getattr(arguments, name) is not None}
         data, name = None, "linear-regression"
         problem = disparate_groups(**_SYNTHETIC | given, rng=arguments.seed)
     else:
         _refuse_given(arguments, tuple(_SYNTHETIC), "goes with synthetic data, not with --data")
-        data = load_data(arguments.data, arguments.target)
-        problem, name = linear_model(data.X, data.y, intercept=True, standardize=True), Path(arguments.data).stem
-    options = {"data": data, "batch_size": batch_size, "rng": arguments.seed, "progress": True}
+        data = load_data(arguments.data, arguments.target, few_rows=True)
+        problem, name = model_of_table(data, raw=bool(arguments.raw)), Path(arguments.data).stem
+    options = {
+        "data": data,
+        "standardized": data is not None and not arguments.raw,
+        "batch_size": batch_size,
+        "rng": arguments.seed,
+        "progress": True,
+    }
     return lambda: compare_stability(problem, **options), name
 
 
@@ -304,7 +316,7 @@ def _holds_on_valleys(arguments):
     from dynsim.compare import compare_holds
     from dynsim.problems import two_valleys
 
-    _refuse_given(arguments, ("data", "target", *_SYNTHETIC, "batch_size"), "goes with linear-regression")
+    _refuse_given(arguments, ("data", "target", "raw", *_SYNTHETIC, "batch_size"), "goes with linear-regression")
     problem = two_valleys(**_valley_options(arguments))
     return lambda: compare_holds(problem, progress=True), "two-valleys"
 

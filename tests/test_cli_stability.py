@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import io
 import json
 
@@ -25,6 +26,17 @@ def small(tmp_path_factory):
         made = ["--n", "6", "--dim", "2", "--disparity", "3", "--fraction", "0.34"]
         assert main(["stability", "linear-regression", *made, "--out", str(folder)]) == 0
     return out.getvalue(), json.loads((folder / "stability-linear-regression.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """Output, numbers and folder for data with more columns than rows."""
+    folder, out = tmp_path_factory.mktemp("few"), io.StringIO()
+    (folder / "few.csv").write_text("a,b,$c$,y\n1,2,5,1\n2,1,7,3\n")
+    with contextlib.redirect_stdout(out):
+        data = ["--data", str(folder / "few.csv"), "--target", "y", "--raw"]
+        assert main(["stability", "linear-regression", *data, "--out", str(folder)]) == 0
+    return out.getvalue(), json.loads((folder / "stability-few.json").read_text()), folder
 
 
 def problem_of_small():
@@ -59,11 +71,30 @@ def test_the_table_shows_what_the_numbers_say(small):
 def test_the_map_in_the_file_is_that_of_stability_map(small):
     chart = small[1]["map"]
     problem = problem_of_small()
-    assert chart["batch_size"] == [1, 2, 4]
+    assert chart["batch_size"] == [1, 4, 6]
     again = ds.stability_map(problem, [ds.SGD(1.0)], chart["step_size"], batch_sizes=chart["batch_size"], criteria=())
     np.testing.assert_allclose(chart["growth"]["SGD"], again.growth[0], rtol=1e-6, atol=1e-9)
     assert np.min(chart["growth"]["SGD"]) < 0 < np.max(chart["growth"]["SGD"])
     assert np.min(chart["growth"]["RR"]) < 0 < np.max(chart["growth"]["RR"])
+
+
+def test_the_lines_of_the_picture_are_in_the_file_for_all_batch_sizes(small):
+    _, numbers = small
+    lines, table = numbers["map"]["critical_step_size"], numbers["criteria"]
+    problem = problem_of_small()
+    for criterion in ("one-step", "mean-square", "deterministic"):
+        exact = [
+            ds.step_size_range(problem, ds.SGD(1.0, batch_size=B), at=problem.minima[0], criterion=criterion).max
+            for B in numbers["map"]["batch_size"]
+        ]
+        np.testing.assert_allclose(lines[criterion]["SGD"], np.transpose([exact, exact]), rtol=1e-12)
+        assert lines[criterion]["RR"][0] == [table[criterion]["RR"]["lower"], table[criterion]["RR"]["upper"]]
+    method = dataclasses.replace(ds.RR(1.0), batch_size=4)
+    rr = ds.step_size_range(problem, method, at=problem.minima[0], criterion="mean-square")
+    low, high = lines["mean-square"]["RR"][1]
+    assert low <= rr.upper
+    assert high >= rr.lower
+    assert high / low < 1.1
 
 
 def test_the_disparity_widens_the_range_of_RR(tmp_path, capsys):
@@ -73,14 +104,14 @@ def test_the_disparity_widens_the_range_of_RR(tmp_path, capsys):
             tmp_path, capsys, "linear-regression", "--n", 9, "--dim", 1, "--disparity", disparity, "--batch-size", 2
         )
         assert "lemma" not in numbers["criteria"]  # printed for single draws
-        assert numbers["settings"] == {"batch_size": 2, "seed": 0}
+        assert numbers["settings"] == {"batch_size": 2, "seed": 0, "standardized": False, "intercept": False}
         found = numbers["criteria"]["one-step"]
         ratios.append(found["RR"]["lower"] / found["SGD"]["upper"])
     assert ratios[1] > 3 * ratios[0]
 
 
 def test_data_that_do_not_interpolate_get_their_fluctuations(tmp_path, capsys):
-    (tmp_path / "d.csv").write_text("a,b\n1,2\n2,3\n4,1\n5,9\n7,7\n")
+    (tmp_path / "d.csv").write_text("a,b\n1,2\n2,5\n7,1\n")
     out, numbers = run(
         tmp_path, capsys, "linear-regression", "--data", tmp_path / "d.csv", "--target", "b", "--format", "svg"
     )
@@ -91,7 +122,10 @@ def test_data_that_do_not_interpolate_get_their_fluctuations(tmp_path, capsys):
     worst = np.linalg.norm(gradients, axis=1).max()
     assert numbers["largest_residual_gradient"] == pytest.approx(worst, rel=1e-9)
     assert f"θ* does not fit all data: the largest residual gradient ‖∇l_n(θ*)‖ is {worst:.4g}" in out
-    assert "d.csv: b by a; 5 rows" in out
+    assert "d.csv: b by a; 3 rows" in out
+    assert "columns standardized to mean 0 and deviation 1, intercept added" in out
+    assert numbers["settings"]["standardized"]
+    assert numbers["settings"]["intercept"]
     sgd = (
         2
         / np.linalg.eigvals(
@@ -118,16 +152,40 @@ def variance_by_iteration(X, gradients, eta):
     return np.trace(S)
 
 
-def test_a_file_is_read(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(5, 1))
-    table = np.column_stack([X, 2 * X + 5])
-    np.savetxt(tmp_path / "my data.csv", table, delimiter=",", header="a,$y$", comments="")
-    out, numbers = run(tmp_path, capsys, "linear-regression", "--data", tmp_path / "my data.csv", "--target", "$y$")
-    assert "my data.csv: $y$ by a; 5 rows" in out
+def test_a_file_that_is_fitted_has_no_fluctuations_and_a_picture(few):
+    _, numbers, folder = few
     assert numbers["largest_residual_gradient"] == 0  # to rounding, which counts as fitting
     assert numbers["stationary_variance"] == {"step_size": []}
-    assert (tmp_path / "stability-my data.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "stability-few.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_data_with_fewer_rows_than_columns_are_fitted_and_their_null_space_is_told(few):
+    out, numbers, _ = few
+    X = np.array([[1.0, 2.0, 5.0], [2.0, 1.0, 7.0]])
+    assert "few.csv: y by a, b, $c$; 2 rows, dim 3" in out
+    assert "columns as they are, no intercept" in out
+    assert "null space of dimension 1 left out" in out
+    assert "θ* fits all data" in out
+    assert numbers["null_space"] == 1
+    assert not numbers["settings"]["standardized"]
+    assert numbers["criteria"]["deterministic"]["SGD"]["lower"] == pytest.approx(
+        2 / np.linalg.eigvalsh(X @ X.T / 2)[-1], rel=1e-12
+    )
+    # one-step, AY (3.10): 2 over the largest eigenvalue of Σ‖x‖² x xᵀ relative to Σ x xᵀ, which is max‖x‖² for 2 rows
+    assert numbers["criteria"]["one-step"]["SGD"]["lower"] == pytest.approx(2 / (X**2).sum(axis=1).max(), rel=1e-9)
+
+
+def test_a_constant_column_is_named(tmp_path, capsys):
+    (tmp_path / "d.csv").write_text("a,b,c,y\n1,2,5,1\n2,1,5,3\n3,5,5,4\n")
+    arguments = ["--data", str(tmp_path / "d.csv"), "--target", "y", "--out", str(tmp_path)]
+    assert main(["stability", "linear-regression", *arguments]) == 2
+    assert "column 'c' of d.csv is constant, so it cannot be standardized" in capsys.readouterr().err
+
+
+def test_two_valleys_without_an_exact_chain_say_so(tmp_path, capsys):
+    out, numbers = run(tmp_path, capsys, "two-valleys", "--K", 1e6)
+    assert numbers["holds"][0]["critical_step_size"] == pytest.approx(1e-12)
+    assert "-: not known, no exact chain of up to 20000 states that rounding resolves." in out
 
 
 def test_two_valleys_lists_where_each_scheme_holds_and_how_long(tmp_path, capsys):
@@ -151,7 +209,7 @@ def test_two_valleys_lists_where_each_scheme_holds_and_how_long(tmp_path, capsys
         (["linear-regression", "--disparity", "0"], "disparity must be at least 1, got 0"),
         (["linear-regression", "--disparity", "-3"], "disparity must be at least 1, got -3"),
         (["linear-regression", "--disparity", "nan"], "disparity must be a finite number, got nan"),
-        (["linear-regression", "--n", "5"], "n must be at least dim = 10, got 5"),
+        (["linear-regression", "--raw"], "--raw goes with --data"),
         (["linear-regression", "--n", "0"], "n must be a whole number, at least 2, got 0"),
         (["linear-regression", "--dim", "0"], "dim must be a whole number, at least 1, got 0"),
         (["linear-regression", "--fraction", "1"], "fraction must lie strictly between 0 and 1, got 1.0"),

@@ -16,6 +16,7 @@ from dynsim.stability.escape import escape_times
 from dynsim.stability.ranges import step_size_range
 
 _SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.35, 1.5)  # of the critical step size, at which escape is timed
+_MOST_STATES = 20_000  # of a chain
 _LISTED = (0.5, 0.9, 1.1, 1.5)  # of them in the table
 
 
@@ -36,6 +37,7 @@ class HoldComparison:
 
     problem: TwoValleys
     holds: tuple[Hold, ...]
+    no_chain = f"no exact chain of up to {_MOST_STATES} states that rounding resolves"  # where times are NaN
 
     def table(self) -> str:
         """The numbers for a terminal."""
@@ -55,6 +57,8 @@ class HoldComparison:
             "Holds: below that step size no single step from the minimum crosses the barrier at 0; several may.",
             "Mean steps: from the exact chain that starts at the minimum; step sizes rounded to two digits.",
         ]
+        if any(np.isnan(h.log_mean).any() for h in self.holds):
+            lines.append(f"-: not known, {self.no_chain}.")
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
@@ -107,6 +111,7 @@ def _hold(problem, method, minimum):
 
 def _log_mean_steps(problem, method, minimum, step_size):
     try:
-        return float(escape_times(problem, method, minimum, step_sizes=[step_size], max_states=20_000).log_mean[0])
+        found = escape_times(problem, method, minimum, step_sizes=[step_size], max_states=_MOST_STATES)
     except (NotApplicable, TooLarge):  # not on a lattice of few states
         return np.nan
+    return float(found.log_mean[0])

@@ -21,9 +21,11 @@ from dynsim.stability.ranges import CRITERIA, criteria_of, step_size_range
 
 _SCHEMES = {"SGD": SGD(1.0), "RR": RR(1.0)}  # stability does not depend on their own step sizes
 _SHARES = (0.05, 0.2, 0.5, 0.9)  # of SGD's mean-square threshold, at which fluctuations are looked at
-_STEP_SIZES = 16  # of the map
-_LARGEST_BATCH = 16  # of the map
-_MAPPED = ("one-step", "deterministic")  # criteria drawn over the map; where the growth is 0 it shows "mean-square"
+_STEP_SIZES = 12  # of the map
+_BATCHES = (1, 4, 16)  # of the map, and that of the table
+_MAPPED = ("one-step", "deterministic")  # criteria of the map, to which "mean-square" comes from its zeros
+_NAMED = 6  # features listed in the title
+_CONSTANT = 1e-12  # deviation of a column, as a share of its largest entry, below which it is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class LinearStability:
 
     ``spans`` are by criterion first, None where a scheme does not have it. ``residual`` is the largest ‖∇l_n(θ*)‖, 0
     where θ* fits all data; where it does not, ``variances`` are E‖θ − θ*‖² at ``step_sizes`` (k,).
+    ``null_space`` is the dimension of the directions that no row depends on.
     """
 
     problem: LinearModel
@@ -41,6 +44,7 @@ class LinearStability:
     residual: float
     step_sizes: np.ndarray
     variances: dict
+    null_space: int
     settings: dict
 
     @property
@@ -48,7 +52,9 @@ class LinearStability:
         """What it is about."""
         if self.data is None:
             return self.problem.name
-        return f"{self.data.name}: {self.data.target} by {', '.join(self.data.features)}; {self.problem.n_terms} rows"
+        names = self.data.features
+        listed = ", ".join(names if len(names) <= _NAMED else (*names[: _NAMED - 1], f"… ({len(names)} columns)"))
+        return f"{self.data.name}: {self.data.target} by {listed}; {self.problem.n_terms} rows"
 
     def table(self) -> str:
         """The numbers for a terminal."""
@@ -59,6 +65,7 @@ class LinearStability:
         drawn = "one term" if c["batch_size"] == 1 else f"{c['batch_size']} terms"
         lines = [
             f"{self.title}, dim {self.problem.dim}; {drawn} drawn in a step, seed {c['seed']}",
+            *self._preparation(),
             "θ* fits all data" if self.residual == 0 else self._misfit(),
             "",
             table(rows),
@@ -67,11 +74,28 @@ class LinearStability:
             "θ_k → θ* with probability 1. deterministic: E θ_k → θ* for SGD, as full-batch gradient descent.",
             "[lower, upper]: bounds, where they differ in the digits shown. ±: one standard error.",
         ]
+        if self.chart.values.size > 1:
+            lines += [
+                f"Picture: the mean-square line of RR is the table's at batch size {c['batch_size']}, elsewhere found "
+                "by bisection with",
+                "short runs, to about 1 %; all other lines are as exact as the table.",
+            ]
         if any(_vacuous(spans["RR"]) for spans in self.spans.values()):
             lines.append("lemma, RR: AY (3.11) as printed holds for no step size; one-step is its quadratic form.")
         if self.residual > 0:
             lines += ["", *self._fluctuations()]
         return "\n".join(lines)
+
+    def _preparation(self):
+        """What was done to the columns, and what is left out."""
+        if self.data is not None:
+            yield (
+                "columns standardized to mean 0 and deviation 1, intercept added; --raw takes them as they are"
+                if self.settings["standardized"]
+                else "columns as they are, no intercept"
+            )
+        if self.null_space > 0:
+            yield f"null space of dimension {self.null_space} left out: there nothing moves"
 
     def _misfit(self):
         return (
@@ -97,6 +121,7 @@ class LinearStability:
             "dynsim": __version__,
             "problem": self.title,
             "settings": self.settings,
+            "null_space": self.null_space,
             "largest_residual_gradient": self.residual,
             "criteria": {
                 criterion: {name: span and _numbers(span) for name, span in spans.items()}
@@ -111,6 +136,10 @@ class LinearStability:
                 "batch_size": self.chart.values.astype(int).tolist(),
                 "growth": dict(zip(self.chart.names, self.chart.growth.tolist(), strict=True)),
                 "stderr": dict(zip(self.chart.names, self.chart.stderr.tolist(), strict=True)),
+                "critical_step_size": {
+                    criterion: dict(zip(self.chart.names, bounds.tolist(), strict=True))
+                    for criterion, bounds in self.chart.critical.items()
+                },
             },
         }
 
@@ -122,7 +151,7 @@ class LinearStability:
 
 
 def compare_stability(
-    problem: LinearModel, *, data: Table | None = None, batch_size=1, rng=0, progress=False
+    problem: LinearModel, *, data: Table | None = None, standardized=False, batch_size=1, rng=0, progress=False
 ) -> LinearStability:
     """Every criterion of stability for SGD and RR at the least-squares θ*, and growth over step and batch sizes.
 
@@ -132,6 +161,8 @@ def compare_stability(
         With the square loss.
     data : Table, optional
         What it was made of, for names.
+    standardized : bool, optional
+        Whether it was standardized and given an intercept, to be told in the table.
     batch_size : int, optional
         Terms drawn in a step, where the criteria are listed.
     rng : int, SeedSequence, Generator or None, optional
@@ -146,16 +177,59 @@ def compare_stability(
     seed, key = seed_and_key(rng)
     seed = seed if isinstance(seed, int) else int(key[0])
     methods = {name: replace(scheme, batch_size=batch_size) for name, scheme in _SCHEMES.items()}
-    rows = terms(gradients=problem.X, weights=problem.weights)
+    thin = _thin(problem)
+    rows = terms(gradients=thin.X, weights=thin.weights)
     spans = _spans(rows, methods, seed, progress)
     return LinearStability(
         problem,
         data,
         spans,
-        _map(rows, spans, seed, progress),
-        *_fluctuations(problem, methods, spans),
-        {"batch_size": batch_size, "seed": seed},
+        _map(rows, spans, batch_size, seed, progress),
+        *_fluctuations(thin, methods, spans),
+        problem.dim - thin.dim + int(spans["deterministic"]["SGD"].details["null_space"]),
+        {"batch_size": batch_size, "seed": seed, "standardized": standardized, "intercept": standardized},
     )
+
+
+def model_of_table(data: Table, *, raw=False) -> LinearModel:
+    """Least squares on a table with any number of rows: columns standardized and an intercept, or as they are.
+
+    Parameters
+    ----------
+    data : Table
+        From ``problems.load_data``.
+    raw : bool, optional
+        Whether columns are taken as they are, without an intercept.
+
+    Raises
+    ------
+    ArgumentError
+        If a column is constant, or the squares of its entries overflow.
+    """
+    X, y = data.X, data.y
+    if not raw:
+        columns = {**dict(zip(data.features, X.T, strict=True)), data.target: y}
+        for name, column in columns.items():
+            with np.errstate(over="ignore", invalid="ignore"):
+                spread = column.std()
+            if not np.isfinite(spread):
+                raise ArgumentError(f"column {name!r} of {data.name} cannot be standardized: its squares overflow")
+            if spread <= _CONSTANT * np.abs(column).max():
+                raise ArgumentError(
+                    f"column {name!r} of {data.name} is constant, so it cannot be standardized: leave it out, or take "
+                    "columns as they are with --raw"
+                )
+        X, y = (X - X.mean(axis=0)) / X.std(axis=0), (y - y.mean()) / y.std()
+        X = np.column_stack([np.ones(len(X)), X])
+    return LinearModel(X, y, "square", weights=np.full(len(X), 1 / len(X)))
+
+
+def _thin(problem):
+    """The same in no more coordinates than rows: a rotation, on which no criterion depends."""
+    if problem.n_terms >= problem.dim:
+        return problem
+    left, sizes, _ = np.linalg.svd(problem.X, full_matrices=False)
+    return LinearModel(left * sizes, problem.y, "square", weights=problem.weights)
 
 
 def _spans(rows, methods, seed, progress):
@@ -167,19 +241,23 @@ def _spans(rows, methods, seed, progress):
     return {criterion: of for criterion, of in spans.items() if any(of.values())}
 
 
-def _map(rows, spans, seed, progress):
+def _map(rows, spans, batch_size, seed, progress):
     """From well below the smallest critical step size of one drawn term to beyond the largest there is."""
     least, most = step_size_range(rows, _SCHEMES["SGD"]).max, spans["deterministic"]["SGD"].max
-    octaves = int(math.log2(min(_LARGEST_BATCH, rows.n_terms)))
-    return stability_map(
+    batches = sorted({min(B, rows.n_terms) for B in _BATCHES} | {batch_size})
+    chart = stability_map(
         rows,
         _SCHEMES,
         np.geomspace(0.4 * least, 1.6 * most, _STEP_SIZES),
-        batch_sizes=[2**k for k in range(octaves + 1)],
+        batch_sizes=batches,
         criteria=_MAPPED,
         rng=seed,
         progress=progress,
     )
+    growing = chart.zeros.copy()
+    growing[:, batches.index(batch_size)] = [(span.lower, span.upper) for span in spans["mean-square"].values()]
+    one_step, deterministic = (chart.critical[name] for name in _MAPPED)
+    return replace(chart, critical={"one-step": one_step, "mean-square": growing, "deterministic": deterministic})
 
 
 def _fluctuations(problem, methods, spans) -> tuple[float, np.ndarray, dict]:

@@ -13,9 +13,8 @@ def plot_escape_times(result, ax=None):
     decades = result.log_mean / np.log(10)
     name = result.settings["method_name"]
     style = STYLE.get(name, {"color": "#009E73"})
-    ax.plot(
-        result.step_sizes, np.where(np.isfinite(decades), decades, np.nan), marker=".", label=literal(name), **style
-    )
+    decades = np.where(np.isfinite(decades), decades, np.nan)
+    ax.plot(*broken(result.step_sizes, decades, result.critical), marker=".", label=literal(name), **style)
     if np.isfinite(result.critical):
         ax.axvline(
             result.critical, color=style["color"], alpha=0.5, linewidth=1, label=f"{literal(name)}: one step may leave"
@@ -26,6 +25,12 @@ def plot_escape_times(result, ax=None):
     ax.set_ylabel(f"mean steps to leave {result.settings['at']:g}")
     ax.legend()
     return ax
+
+
+def broken(x, y, at):
+    """The same curve with a gap at a number, where it may jump."""
+    k = int(np.searchsorted(x, at))
+    return (x, y) if k in (0, len(x)) or np.isnan(at) else (np.insert(x, k, at), np.insert(y, k, np.nan))
 
 
 def plot_empirical(result, ax=None):

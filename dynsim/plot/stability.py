@@ -4,22 +4,24 @@ import numpy as np
 from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from dynsim.errors import ArgumentError
 from dynsim.plot.common import PALE, STYLE, literal
+from dynsim.plot.escape import broken
 
 _ZERO = "growth 0: mean-square"
-_LINES = {  # dashes and colors that stay apart on blue, white and red
-    "one-step": ("#000000", (0, (5, 2))),
-    "lemma": ("#000000", (0, (1, 2))),
-    "mean-square": ("#000000", "-"),
-    _ZERO: ("#000000", "-"),
-    "almost-sure": ("#E69F00", "-"),
-    "deterministic": ("#009E73", "-."),
+_LINES = {  # color, dashes, width; the thinner on top, so that lines that coincide are seen beside each other
+    "deterministic": ("#009E73", "-", 3.8),
+    "almost-sure": ("#E69F00", "-", 2.9),
+    "mean-square": ("#000000", "-", 1.8),
+    _ZERO: ("#000000", "-", 1.8),
+    "one-step": ("#FFFFFF", (0, (4, 3)), 1.0),
+    "lemma": ("#D55E9F", (0, (1, 6)), 1.6),
 }
+_OUTLINE = 1.2  # black, around the dashes, which are white
 _WIDTH, _HEIGHT = 4.2, 3.8  # of a panel, inches
-_DENSE_LABELS = 300  # ratio of step sizes up to which there is room for labels at 1, 2, 5
+_DENSE_LABELS, _FEW_DECADES = 300, 5  # ratios of step sizes with room for labels at 1, 2, 5, and at any number
 _BARS = 12  # values of the second axis up to which each has its own tick
 
 
@@ -63,8 +65,12 @@ def draw_holds(comparison):
             if hold.minimum == minimum:
                 look = STYLE[hold.scheme]
                 times = np.where(np.isfinite(hold.log_mean), hold.log_mean, np.nan) / np.log(10)
-                panel.plot(hold.step_sizes, times, marker=".", label=hold.scheme, **look)
+                panel.plot(*broken(hold.step_sizes, times, hold.holds.max), marker=".", label=hold.scheme, **look)
                 panel.axvline(hold.holds.max, color=look["color"], linewidth=0.8, alpha=0.6)
+        if all(np.isnan(hold.log_mean).all() for hold in comparison.holds if hold.minimum == minimum):
+            why = f"times are not known:\n{comparison.no_chain}"
+            panel.text(0.5, 0.5, why, transform=panel.transAxes, ha="center", fontsize="small", backgroundcolor="w")
+            panel.set_yticks([])
         panel.set_ylabel("log₁₀ of mean steps until it leaves")
         _step_size_axis(panel)
         panel.set_title(f"minimum at {minimum:g}", fontsize="medium")
@@ -91,12 +97,16 @@ def _draw(chart, axes, style):
             _curve(panel, chart, i, half, style)
         critical = dict(chart.critical)
         if over_two and "mean-square" not in critical:
-            zero = np.array([_crossings(chart.step_sizes, growth) for growth in chart.growth])
-            critical[_ZERO] = np.stack([zero, zero], axis=-1)
+            critical[_ZERO] = chart.zeros
+        shown = {}
         for criterion, bounds in critical.items():
             line = _critical(panel, chart, criterion, bounds[i], over_two)
             if line is not None:
-                lines.setdefault(criterion, line)
+                shown[criterion if over_two else f"{criterion} {_number(*bounds[i, 0])}"] = line
+        if over_two:
+            lines = shown | lines
+        elif shown:
+            panel.legend(shown.values(), shown.keys(), loc="best", fontsize="small")
         panel.set_xlim(*_edges(chart.step_sizes, True)[[0, -1]])
         panel.set_title(literal(name), fontsize="medium")
         _step_size_axis(panel)
@@ -113,7 +123,8 @@ def _step_size_axis(panel):
     """Logarithmic, with labels that do not run into each other."""
     panel.set_xscale("log")
     low, high = panel.get_xlim()
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < _DENSE_LABELS * low else (1.0,)))
+    dense = LogLocator(subs=(1.0, 2.0, 5.0) if high < _DENSE_LABELS * low else (1.0,))
+    panel.xaxis.set_major_locator(MaxNLocator(5) if high < _FEW_DECADES * low else dense)
     panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel("step size")
@@ -122,7 +133,7 @@ def _step_size_axis(panel):
 def _image(panel, chart, i, style):
     """The colors, and the line where the growth is 0."""
     y = chart.values
-    logarithmic = y[0] > 0 and _unevenness(np.log(y)) <= _unevenness(y)
+    logarithmic = _is_logarithmic(y)
     image = panel.pcolormesh(_edges(chart.step_sizes, True), _edges(y, logarithmic), chart.growth[i], **style)
     if logarithmic:
         panel.set_yscale("log")
@@ -134,29 +145,17 @@ def _image(panel, chart, i, style):
     return image
 
 
-def _crossings(step_sizes, growth):
-    """Where the growth (k, s) rises through 0, shape (k,); NaN where it does not.
-
-    The rate of what grows is smooth, but what decays slowest below is often something else: so the line through the
-    next two points beyond is extended back, within the cell.
-    """
-    found = np.full(len(growth), np.nan)
-    for j, row in enumerate(growth):
-        below = np.flatnonzero((row[:-1] < 0) & (row[1:] >= 0))
-        if below.size:
-            k = below[0]
-            first, last = (k + 1, k + 2) if k + 2 < row.size and row[k + 2] > row[k + 1] else (k, k + 1)
-            root = step_sizes[first] - row[first] * (step_sizes[last] - step_sizes[first]) / (row[last] - row[first])
-            found[j] = np.clip(root, step_sizes[k], step_sizes[k + 1])
-    return found
-
-
 def _edges(centers, logarithmic):
     """Edges of cells around centers, halfway between them."""
     x = np.log(centers) if logarithmic else centers
     half = 0.5 * (np.diff(x) if x.size > 1 else np.ones(1))
     edges = np.concatenate([[x[0] - half[0]], 0.5 * (x[1:] + x[:-1]), [x[-1] + half[-1]]])
     return np.exp(edges) if logarithmic else edges
+
+
+def _is_logarithmic(y):
+    """Whether values are spaced more evenly on a logarithmic axis."""
+    return y[0] > 0 and _unevenness(np.log(y)) <= _unevenness(y)
 
 
 def _unevenness(x):
@@ -183,15 +182,35 @@ def _critical(panel, chart, criterion, bounds, over_two):
     middle = bounds.mean(axis=1)
     if not ((middle > low) & (middle < high)).any():
         return None
-    color, dash = _LINES[criterion]
-    look = {"color": color, "linestyle": dash, "linewidth": 1.4}
-    if over_two and criterion in ("mean-square", _ZERO):  # it is where the growth is 0
-        look["path_effects"] = [Stroke(linewidth=4, foreground="white"), Normal()]
+    color, dash, width = _LINES[criterion]
+    look = {"color": color, "linestyle": dash, "linewidth": width, "zorder": 3 + list(_LINES).index(criterion) / 10}
+    if color == "#FFFFFF":
+        look["path_effects"] = [Stroke(linewidth=width + _OUTLINE, foreground="#000000"), Normal()]
     wide = (bounds[:, 1] > bounds[:, 0]).any()
-    if over_two:
+    if not over_two:
         if wide:
-            panel.fill_betweenx(chart.values, bounds[:, 0], bounds[:, 1], color=color, alpha=0.25, linewidth=0)
-        return panel.plot(middle, chart.values, **look)[0]
+            panel.axvspan(*bounds[0], color=color, alpha=0.2, linewidth=0)
+        return panel.axvline(middle[0], **look)
+    if chart.axis != "batch_size":  # it may jump between the values of a parameter
+        return _steps(panel, chart.values, bounds, look)
     if wide:
-        panel.axvspan(*bounds[0], color=color, alpha=0.2, linewidth=0)
-    return panel.axvline(middle[0], **look)
+        panel.fill_betweenx(chart.values, bounds[:, 0], bounds[:, 1], color=color, alpha=0.25, linewidth=0)
+    return panel.plot(middle, chart.values, **look)[0]
+
+
+def _steps(panel, values, bounds, look):
+    """A marker at each value, in a line as long as its row of cells; returns the markers with the line."""
+    edges = _edges(values, _is_logarithmic(values))
+    rows = np.repeat(edges, 2)[1:-1]
+    low, high = np.repeat(bounds, 2, axis=0).T
+    middle = bounds.mean(axis=1)
+    panel.fill_betweenx(rows, low, high, color=look["color"], alpha=0.25, linewidth=0)
+    panel.plot(0.5 * (low + high), rows, **look | {"linewidth": 0.5 * look["linewidth"]})
+    marks = {"marker": "o", "markersize": 2 + 1.8 * look["linewidth"], "markeredgecolor": "#000000"}
+    return panel.plot(middle, values, color=look["color"], zorder=look["zorder"], linestyle="none", **marks)[0]
+
+
+def _number(low, high):
+    """A critical step size, or bounds on it, in a legend."""
+    low, high = f"{low:.4g}", f"{high:.4g}"
+    return low if low == high else f"[{low}, {high}]"

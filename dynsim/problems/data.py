@@ -59,7 +59,7 @@ def data_sets() -> dict[str, str]:
     return {name: line for name, (_, _, line, _) in _SHIPPED.items()}
 
 
-def load_data(name: str | os.PathLike, target: str | None = None) -> Table:
+def load_data(name: str | os.PathLike, target: str | None = None, *, few_rows: bool = False) -> Table:
     """A data set that comes with dynsim, or a CSV file of numbers with a line of column names.
 
     Parameters
@@ -68,12 +68,14 @@ def load_data(name: str | os.PathLike, target: str | None = None) -> Table:
         ``"stars-cyg"``, ``"stackloss"``, or the path of a CSV file.
     target : str, optional
         The column to be explained by the others; needed for a file.
+    few_rows : bool, optional
+        Whether fewer rows than columns, which leave a linear model undetermined, are accepted.
 
     Raises
     ------
     DataError
         If there is no such file, or it is empty, ragged, not numeric, has NaN or infinite entries, lacks the target
-        column, or has fewer rows than columns. The message names the line.
+        column, or has fewer rows than columns without ``few_rows``. The message names the line.
 
     Examples
     --------
@@ -84,7 +86,7 @@ def load_data(name: str | os.PathLike, target: str | None = None) -> Table:
     if str(name) in _SHIPPED:
         file, default, _, source = _SHIPPED[str(name)]
         text = resources.files("dynsim.problems").joinpath("data", file).read_text(encoding="utf-8")
-        return _table(text, default if target is None else target, str(name), source)
+        return _table(text, default if target is None else target, str(name), source, few_rows)
     path = Path(name)
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -94,21 +96,21 @@ def load_data(name: str | os.PathLike, target: str | None = None) -> Table:
         raise DataError(f"{path} cannot be read as a text file: {error}") from None
     if target is None:
         raise ArgumentError(f"target must name the column of {path} to be explained by the others")
-    return _table(text, target, path.name, str(path))
+    return _table(text, target, path.name, str(path), few_rows)
 
 
 def _known(name):
     return _check.near_matches(str(name), _SHIPPED).split("; ")[1].replace("it may be", "data sets are")
 
 
-def _table(text, target, name, source):
+def _table(text, target, name, source, few_rows):
     columns, values = _parse(text, name)
     if target not in columns:
         raise DataError(f"{name} has no column for the target: {_check.near_matches(target, columns)}")
     n, d = values.shape
     if d < 2:
         raise DataError(f"{name} has only the target column {target!r}, nothing to explain it by")
-    if n < d:
+    if n < d and not few_rows:
         raise DataError(f"{name} has {n} rows, fewer than its {d} columns: a linear model is not determined by them")
     at = columns.index(target)
     features = tuple(column for column in columns if column != target)

@@ -292,7 +292,7 @@ def disparate_groups(
     Parameters
     ----------
     n, dim : int
-        Rows, and features of each.
+        Rows, and features of each. With fewer rows than features β is one of many θ that fit all data.
     disparity : float, optional
         K, at least 1.
     fraction : float, optional
@@ -315,8 +315,6 @@ def disparate_groups(
     (np.float64(1.0), np.float64(25.0), 20)
     """
     n, dim = _check.count("n", n, least=2), _check.count("dim", dim)
-    if n < dim:
-        raise ArgumentError(f"n must be at least dim = {dim}, got {n}")
     disparity, fraction = _check.real("disparity", disparity), _check.between("fraction", fraction, 0, 1)
     noise = _check.real("noise", noise)
     if disparity < 1:

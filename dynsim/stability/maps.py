@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.optimize import brentq
 from tqdm.auto import tqdm
 
 from dynsim import _check
@@ -16,10 +17,14 @@ from dynsim.results.maps import StabilityMap
 from dynsim.stability import almost_sure, directions, population
 from dynsim.stability.dynamics import Dynamics
 from dynsim.stability.linearized import Terms
-from dynsim.stability.mean_square import growth_rates
+from dynsim.stability.mean_square import growth_rates, mean_square
 from dynsim.stability.ranges import CRITERIA, criteria_of, step_size_range, terms_at
 
 _ANGLES = 256  # of the grid in two dimensions: errors below 1e-4
+_WIDEST = 1e12  # of η λ_max(H) and its inverse: beyond, squares overflow or growth is lost in rounding
+_CLOSE = 5e-3  # relative error of a zero that is looked for by bisection
+_STDERRS = 4
+_ON_KINK = 1e-9
 
 
 def stability_map(
@@ -73,9 +78,10 @@ def stability_map(
     Raises
     ------
     ArgumentError
-        If step sizes, batch sizes or parameters are not ascending, both of the latter are given, or names repeat.
+        If step sizes, batch sizes or parameters are not ascending, both of the latter are given, names repeat, or a
+        step size is beyond 1e±12/λ_max(H).
     NotApplicable
-        If θ* does not fit all terms, or stability is not for the method.
+        If θ* does not fit all terms or is at a kink, or stability is not for the method.
 
     Examples
     --------
@@ -98,9 +104,12 @@ def stability_map(
     number = seed if isinstance(seed, int) else int(key[0])
     cells = [(i, j, *case(method, j)) for i, method in enumerate(methods.values()) for j in range(len(values))]
     known = [Dynamics.of(near, method) for _, _, near, method in cells]  # refuses before anything runs
+    for dynamics in known:
+        _within_reach(eta, dynamics.unit)
     shape = (len(methods), len(values))
     growth, stderr = np.zeros((2, *shape, eta.size))
     critical = {name: np.full((*shape, 2), np.nan) for name in criteria}
+    zeros = np.full((*shape, 2), np.nan)
     bar = tqdm(desc="stability map", total=len(cells), leave=False, delay=1, disable=None if progress else True)
     with bar:
         for (i, j, near, method), dynamics in zip(cells, known, strict=True):
@@ -108,9 +117,13 @@ def stability_map(
             for name in set(criteria).intersection(criteria_of(near, method)):
                 span = step_size_range(near, method, criterion=name, rng=number)
                 critical[name][i, j] = span.lower, span.upper
+            if "mean-square" in critical:
+                zeros[i, j] = critical["mean-square"][i, j]
+            else:
+                zeros[i, j] = _zero(dynamics, eta * dynamics.unit, growth[i, j], stderr[i, j], number) / dynamics.unit
             bar.update()
     settings = {"methods": {name: repr(method) for name, method in methods.items()}, "seed": seed}
-    return StabilityMap(tuple(methods), eta, axis, values, growth, stderr, critical, settings)
+    return StabilityMap(tuple(methods), eta, axis, values, growth, stderr, zeros, critical, settings)
 
 
 def _growth(dynamics, etas, seed):
@@ -124,6 +137,40 @@ def _growth(dynamics, etas, seed):
     if how == "circle":
         return np.array([directions.mean_square_growth(dynamics, eta, _ANGLES) for eta in etas.tolist()]).T
     return np.array([almost_sure.growth_by_direction(dynamics, eta, seed) for eta in etas.tolist()]).T
+
+
+def _zero(dynamics, etas, growth, stderr, seed):
+    """Bounds (2,) on the step size at which the growth passes 0 on a grid (s,); NaN where it does not."""
+    grows = growth > 3 * stderr
+    k = int(grows.argmax())
+    if not grows[k] or k == 0:
+        return np.full(2, np.nan)
+    if dynamics.draws.second is not None:
+        return np.array(mean_square(dynamics)[:2], dtype=float)
+    low, high = etas[k - 1 : k + 1].tolist()
+    seen = {low: (growth[k - 1], stderr[k - 1]), high: (growth[k], stderr[k])}
+
+    def rate(eta):
+        if eta not in seen:
+            value, error = _growth(dynamics, np.array([eta]), seed)
+            seen[eta] = value[0], error[0]
+        return seen[eta][0]
+
+    if rate(low) >= 0:  # not by more than its error
+        return np.array([low, high])
+    zero = float(brentq(rate, low, high, xtol=_CLOSE * low))
+    rate(zero)
+    slope = min(-rate(low) / max(zero - low, _CLOSE * low), rate(high) / max(high - zero, _CLOSE * low))
+    error = _CLOSE * low + _STDERRS * seen[zero][1] / slope
+    return np.clip([zero - error, zero + error], low, high)
+
+
+def _within_reach(eta, unit):
+    outside = eta[(eta * unit > _WIDEST) | (eta * unit < 1 / _WIDEST)]
+    if outside.size:
+        raise ArgumentError(
+            f"step_sizes must lie within a factor {_WIDEST:g} of 1/λ_max(H) = {1 / unit:.3g}, got {outside[0]:g}"
+        )
 
 
 def _named(methods):
@@ -184,6 +231,8 @@ def _terms(problem, at):
     """The terms at a minimum that fits them."""
     if at is None and isinstance(problem, Problem) and problem.minima is not None and len(problem.minima) == 1:
         at = problem.minima[0]
+    if isinstance(problem, Problem):
+        _refuse_kinks(problem, at)
     near = terms_at(problem, at)
     if near.gradients is not None:
         worst = np.linalg.norm(near.gradients, axis=1).max()
@@ -192,3 +241,17 @@ def _terms(problem, at):
             f"norm {worst:.3g} there; stability.terms(hessians=… or gradients=…) asks whether fluctuations stay bounded"
         )
     return near
+
+
+def _refuse_kinks(problem, at):
+    """Refuse a minimum at a kink, with the way to what there is for it."""
+    points = problem.minima if at is None else _check.start("at", at, 1, problem.dim)
+    if points is None or not problem.kink_planes.size:
+        return
+    distances = np.abs(points @ problem.kink_planes[:, :-1].T - problem.kink_planes[:, -1])
+    if (distances.min(axis=1) < _ON_KINK).all():
+        raise NotApplicable(
+            f"{problem.name} has a kink at {'its minima' if at is None else points[0].tolist()} and no Hessians there, "
+            "so no growth: ds.step_size_range(problem, method, at=…) is the step size beyond which one step may leave "
+            "such a minimum, ds.stability.escape_times(…) how long a scheme stays"
+        )

@@ -211,7 +211,6 @@ def test_groups_that_disagree_have_their_own_coefficients():
         (lambda p: p.disparate_groups(fraction=1.0), "fraction must lie strictly between 0 and 1"),
         (lambda p: p.disparate_groups(loss="poisson"), "loss is not known: got 'poisson'"),
         (lambda p: p.disparate_groups(beta=[1.0]), r"beta must have shape \(2,\) or \(2, 2\), got \(1, 1\)"),
-        (lambda p: p.disparate_groups(2, 3), "n must be at least dim = 3, got 2"),
         (lambda p: p.disparate_groups(noise=-1), "noise must be at least 0, got -1"),
         (lambda p: p.disparate_groups(delta=1.0), "delta does not belong to the loss 'square'"),
     ],

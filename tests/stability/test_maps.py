@@ -7,7 +7,6 @@ import pytest
 
 import dynsim as ds
 from dynsim.errors import ArgumentError, NotApplicable
-from dynsim.plot.stability import _crossings
 from dynsim.results.maps import StabilityMap
 
 matplotlib.use("Agg")
@@ -62,7 +61,7 @@ def test_the_growth_of_RR_in_three_dimensions_is_that_of_its_longer_run_to_the_e
     from dynsim.stability.dynamics import Dynamics
 
     rows = ds.stability.terms(gradients=ds.problems.disparate_groups(9, 3, disparity=4.0, fraction=0.25, rng=3).X)
-    etas = np.array([0.05, 0.6])
+    etas = np.array([0.6])
     chart = stability_map(rows, [ds.RR(1.0)], etas, criteria=(), rng=1)
     dynamics = Dynamics.of(rows, ds.RR(1.0))
     for k, eta in enumerate(etas * dynamics.unit):
@@ -113,12 +112,15 @@ def test_criteria_that_a_method_does_not_have_are_nan():
 def test_the_ratio_keeps_its_bounds():
     critical = {"one-step": np.array([[[1.0, 2.0]], [[4.0, 8.0]]])}
     cells = np.zeros((2, 1, 1))
-    chart = StabilityMap(("a", "b"), np.ones(1), None, np.array([np.nan]), cells, cells, critical, {})
+    chart = StabilityMap(
+        ("a", "b"), np.ones(1), None, np.array([np.nan]), cells, cells, critical["one-step"], critical, {}
+    )
     assert chart.ratio("b", "a", "one-step").tolist() == [[2.0, 8.0]]
     with pytest.raises(ArgumentError, match="a is not known: got 'c'; it may be 'a', 'b'"):
         chart.ratio("c", "a", "one-step")
-    with pytest.raises(ArgumentError, match="criterion is not known: got 'mean-square'"):
-        chart.ratio("a", "b")
+    assert chart.ratio("b", "a").tolist() == [[2.0, 8.0]]
+    with pytest.raises(ArgumentError, match=r"'mean-square' was not computed .* there are: 'one-step'"):
+        chart.ratio("a", "b", "mean-square")
 
 
 def test_xarray_has_the_same_numbers():
@@ -147,13 +149,34 @@ def test_a_map_is_drawn_as_one_image_for_each_method_with_its_lines():
     assert [text.get_text() for text in axes[0].figure.legends[0].get_texts()] == ["one-step", "mean-square"]
 
 
-def test_the_zero_line_lies_near_the_exact_one():
-    etas = np.geomspace(0.01, 1.0, 20)
-    chart = stability_map(PROBLEM, SGD, etas, batch_sizes=[1, 2, 4], criteria=["mean-square"])
-    exact = chart.critical["mean-square"][0, :, 0]
-    drawn = _crossings(etas, chart.growth[0])
-    assert (np.abs(np.log(drawn / exact)) < 0.3 * np.log(etas[1] / etas[0])).all()
-    assert np.isnan(_crossings(etas[:2], chart.growth[0][:, :2])).all()
+def test_the_zeros_of_fixed_proportions_are_the_exact_thresholds_where_in_view():
+    etas = np.geomspace(0.01, 1.0, 5)
+    chart = stability_map(PROBLEM, SGD, etas, batch_sizes=[1, 4], criteria=())
+    for j, B in enumerate([1, 4]):
+        span = ds.step_size_range(PROBLEM, ds.SGD(1.0, batch_size=B), at=PROBLEM.minima[0], criterion="mean-square")
+        assert chart.zeros[0, j] == pytest.approx([span.max, span.max], rel=1e-12)
+    assert np.isnan(stability_map(PROBLEM, SGD, etas[:2], criteria=()).zeros).all()
+
+
+def test_the_zeros_of_RR_contain_its_threshold():
+    span = ds.step_size_range(PROBLEM, ds.RR(1.0), at=PROBLEM.minima[0], criterion="mean-square")
+    chart = stability_map(PROBLEM, [ds.RR(1.0)], [0.5 * span.lower, 1.4 * span.upper], criteria=())
+    low, high = chart.zeros[0, 0]
+    assert low <= span.upper
+    assert high >= span.lower
+    assert high / low < 1.1
+
+
+def test_over_a_parameter_lines_are_steps():
+    def problem(K):
+        return ds.problems.disparate_groups(12, 2, disparity=K, fraction=0.25, rng=3)
+
+    chart = stability_map(problem, SGD, np.geomspace(0.01, 1, 6), parameter=[2.0, 4.0], criteria=["one-step"])
+    (ax,) = chart.plot()
+    critical = chart.critical["one-step"][0, :, 0]
+    drawn = [line.get_xdata().tolist() for line in ax.lines]
+    assert np.repeat(critical, 2).tolist() in drawn
+    assert critical.tolist() in drawn
 
 
 def test_without_a_second_axis_growth_is_a_curve():
@@ -165,7 +188,9 @@ def test_without_a_second_axis_growth_is_a_curve():
     assert drawn is ax
     curves = [line.get_ydata() for line in ax.lines]
     assert any(np.array_equal(y, chart.growth[0, 0]) for y in curves)
-    assert sorted(text.get_text() for text in ax.get_legend().get_texts()) == ["mean-square", "one-step"]
+    assert sorted(text.get_text() for text in ax.get_legend().get_texts()) == [
+        f"{c} {chart.critical[c][0, 0, 0]:.4g}" for c in ("mean-square", "one-step")
+    ]
     plt.close("all")
     with pytest.raises(ArgumentError, match="ax must be 1 Axes, one for each method, got 2"):
         chart.plot(figure.subplots(1, 2))
@@ -182,6 +207,9 @@ def test_any_number_of_cells_can_be_drawn(combination):
     axes[0].figure.canvas.draw()
     assert len(axes) == 1
     plt.close("all")
+
+
+two_valleys = ds.problems.two_valleys()
 
 
 def noisy():
@@ -204,6 +232,10 @@ def noisy():
         ),
         (lambda: stability_map(PROBLEM, SGD, []), ArgumentError, "step_sizes must be at least one number"),
         (lambda: stability_map(PROBLEM, SGD, [0.0, 0.1]), ArgumentError, "step_sizes must be positive, got 0"),
+        (lambda: stability_map(PROBLEM, SGD, [1e200]), ArgumentError, r"step_sizes must lie within a factor 1e\+12 of"),
+        (lambda: stability_map(PROBLEM, SGD, [1e-300, 0.1]), ArgumentError, "got 1e-300"),
+        (lambda: stability_map(two_valleys, SGD, [0.1]), NotApplicable, "kink at its minima .*escape_times"),
+        (lambda: stability_map(two_valleys, SGD, [0.1], at=[0.2]), NotApplicable, r"kink at \[0.2\] .*escape_times"),
         (lambda: stability_map(PROBLEM, SGD, [math.nan]), ArgumentError, "step_sizes must be finite"),
         (lambda: stability_map(PROBLEM, SGD, 0.1), ArgumentError, "step_sizes must have 1 axes"),
         (lambda: stability_map(PROBLEM, SGD, [0.1], batch_sizes=[0]), ArgumentError, "batch_sizes must be a whole"),
