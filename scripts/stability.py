@@ -78,8 +78,9 @@ def disparity(out):
 
 def growth_map(out):
     """Growth over step sizes and batch sizes."""
-    etas, batches = np.geomspace(5e-4, 0.25, 48), [1, 2, 4, 8, 16, 32, 64]
-    chart = ds.stability_map(disparate(), [SGD, RR], etas, batch_sizes=batches, criteria=CRITERIA, progress=True)
+    etas, batches = np.geomspace(5e-3, 0.8, 24), [1, 4, 16, 64]
+    criteria = ("one-step", "deterministic")  # beside which the zeros of the growth itself are drawn
+    chart = ds.stability_map(disparate(), [SGD, RR], etas, batch_sizes=batches, criteria=criteria, progress=True)
     print_critical(chart, "batch size")
     if out is not None:
         chart.plot()[0].figure.savefig(out / "stability-map.png", dpi=150)
