@@ -201,8 +201,9 @@ def test_wrong_arguments_are_refused():
         stationary_covariance(terms(PROBLEM, FIT), ds.SGD(1.0), FIT, step_sizes=[0.1])
     with pytest.raises(ArgumentError, match="step_sizes must be positive, the least is -1"):
         stationary_covariance(PROBLEM, ds.SGD(1.0), FIT, step_sizes=[0.1, -1.0])
+    assert stationary_covariance(PROBLEM, ds.SGD(1.0), FIT, step_sizes=0.1).step_sizes.tolist() == [0.1]
     with pytest.raises(ArgumentError, match="step_sizes must have 1 axes"):
-        stationary_covariance(PROBLEM, ds.SGD(1.0), FIT, step_sizes=0.1)
+        stationary_covariance(PROBLEM, ds.SGD(1.0), FIT, step_sizes=[[0.1]])
     with pytest.raises(ArgumentError, match="problem_or_terms must be a problem"):
         stationary_covariance(X, ds.SGD(1.0), FIT, step_sizes=[0.1])
     with pytest.raises(NotApplicable, match=r"SGD .* HeavyBall and Nesterov, got Adam"):
