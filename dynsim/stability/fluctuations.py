@@ -9,7 +9,7 @@ from dynsim.methods import Method
 from dynsim.problems import Problem
 from dynsim.results.fluctuations import StationaryFluctuations
 from dynsim.stability.dynamics import Draws, Dynamics
-from dynsim.stability.linearized import Terms, terms
+from dynsim.stability.linearized import Terms, terms_at
 from dynsim.stability.mean_square import Coupling, deterministic, mean_square, response
 
 _FLAT = 1e-8  # share of curvature or noise on the null space of H that rounding makes
@@ -64,7 +64,7 @@ def stationary_covariance(
     >>> found.variance.round(6).tolist()  # η/(2 − η)
     [0.052632, 1.0, inf]
     """
-    found = _terms(problem_or_terms, at)
+    found = terms_at(problem_or_terms, at, "problem_or_terms")
     eta = _check.array("step_sizes", np.atleast_1d(step_sizes), ndim=1)
     if not (eta > 0).all():
         raise ArgumentError(f"step_sizes must be positive, the least is {eta.min():g}")
@@ -85,15 +85,6 @@ def stationary_covariance(
     settings = {"problem": found.name, "method": method, "at": found.at, "null_space": found.dim - dynamics.rank}
     threshold = end / unit if exact else float("nan")
     return StationaryFluctuations(eta, covariance, threshold, unit * basis @ first @ basis.T, exact, settings)
-
-
-def _terms(given, at):
-    if not isinstance(given, Terms):
-        _check.instance("problem_or_terms", given, Problem, "a problem or what stability.terms(...) returns")
-        return terms(given, at)
-    if at is not None:
-        raise ArgumentError("at goes with a problem; terms are those at the minimum already")
-    return given
 
 
 def _covariance(coupling, eta, noise):

@@ -168,6 +168,16 @@ def terms(
     return _in_range("gradients", Terms(a, features=X))
 
 
+def terms_at(problem: Problem | Terms, at: ArrayLike | None, name: str = "problem") -> Terms:
+    """The terms of a problem at a minimum, or those given."""
+    if not isinstance(problem, Terms):
+        _check.instance(name, problem, Problem, "a problem or Terms, such as problems.linear_model(X, y)")
+        return terms(problem, at)
+    if at is not None:
+        raise ArgumentError("at goes with a problem; Terms are those at the minimum already")
+    return problem
+
+
 def _numbers(name, value, ndim):
     """A finite array whose first axis is over terms; the message names the term that is wrong."""
     try:

@@ -16,9 +16,9 @@ from dynsim.problems import Problem
 from dynsim.results.maps import StabilityMap
 from dynsim.stability import almost_sure, directions, population
 from dynsim.stability.dynamics import Dynamics
-from dynsim.stability.linearized import Terms
+from dynsim.stability.linearized import Terms, terms_at
 from dynsim.stability.mean_square import growth_rates, mean_square
-from dynsim.stability.ranges import CRITERIA, criteria_of, step_size_range, terms_at
+from dynsim.stability.ranges import CRITERIA, criteria_of, step_size_range
 
 _ANGLES = 256  # of the grid in two dimensions: errors below 1e-4
 _WIDEST = 1e12  # of η λ_max(H) and its inverse: beyond, squares overflow or growth is lost in rounding

@@ -5,13 +5,13 @@ import numpy as np
 from dynsim import _check
 from dynsim._random import seed_and_key
 from dynsim._typing import ArrayLike, Seed
-from dynsim.errors import ArgumentError, NotApplicable, NotInterpolating
+from dynsim.errors import NotApplicable, NotInterpolating
 from dynsim.methods import Method
 from dynsim.problems import Problem
 from dynsim.results import StepSizeRange
 from dynsim.stability.dynamics import Draws, Dynamics, update_of
 from dynsim.stability.hold import hold_at_kink
-from dynsim.stability.linearized import Terms, terms
+from dynsim.stability.linearized import Terms, terms_at
 
 CRITERIA = ("one-step", "lemma", "mean-square", "almost-sure", "deterministic")
 _DENSE = 1000  # columns of sparse features up to which they are analyzed as dense ones
@@ -130,16 +130,6 @@ def _in_units(details, dynamics):
     if "matrix" in result:
         result["matrix"] = dynamics.basis @ result["matrix"] @ dynamics.basis.T
     return result
-
-
-def terms_at(problem: Problem | Terms, at: ArrayLike | None) -> Terms:
-    """The terms of a problem at a minimum, or those given."""
-    if not isinstance(problem, Terms):
-        _check.instance("problem", problem, Problem, "a problem or Terms, such as problems.linear_model(X, y)")
-        return terms(problem, at)
-    if at is not None:
-        raise ArgumentError("at goes with a problem; Terms are those at the minimum already")
-    return problem
 
 
 def criteria_of(found: Terms, method: Method) -> list[str]:
