@@ -14,7 +14,7 @@ from dynsim.errors import TooLarge
 from dynsim.stability import directions, population
 from dynsim.stability.bounds import Bounds
 from dynsim.stability.dynamics import Dynamics
-from dynsim.stability.mean_square import mean_square
+from dynsim.stability.mean_square import deterministic, mean_square
 
 _BEND = 1e-12  # of the distance between two poles: where the slope is looked at
 _STDERRS = 4
@@ -71,7 +71,7 @@ def almost_sure(dynamics: Dynamics, rng: int = 0) -> Bounds:
     """
     how = _method(dynamics)
     if how == "deterministic":
-        limit = deterministic_limit(dynamics)
+        limit = deterministic(dynamics).lower
         return Bounds(limit, limit, None, _details(how, None, 0.0))
     if how == "closed form":
         p, c = _multipliers(dynamics)
@@ -109,7 +109,7 @@ def mean_square_by_direction(dynamics: Dynamics, rng: int = 0) -> Bounds:
     It is at most where the mean E w_k = (I − ηH)ᵏ w_0 grows, since E‖w‖² ≥ ‖E w‖²: 2 for SGD.
     """
     how = _method(dynamics)
-    high = deterministic_limit(dynamics)
+    high = deterministic(dynamics).lower
     if how == "deterministic":
         return Bounds(high, high, None, _details(how, None, 0.0))
     if dynamics.rank == 1 and dynamics.kind == "sgd":
@@ -148,12 +148,6 @@ def safe(dynamics: Dynamics) -> float:
         spread = min(by_norm, by_weight) / draws.batch
     limit = 2 / float(spread + max(draws.mean, 0.0))
     return limit if dynamics.kind == "sgd" else 0.5 * (1 - abs(dynamics.momentum)) ** 2 * limit
-
-
-def deterministic_limit(dynamics: Dynamics) -> float:
-    """The η at which the method with A = H stops being stable, for λ_max(H) = 1."""
-    mu = dynamics.momentum
-    return 2 * (1 + mu) / (1 + 2 * mu) if dynamics.kind == "nesterov" else 2 * (1 + mu)
 
 
 def _certain(dynamics, low):

@@ -9,6 +9,7 @@ from dynsim import _check
 from dynsim.errors import NotApplicable
 from dynsim.methods import SGD, HeavyBall, Method, Nesterov
 from dynsim.methods.base import FULL
+from dynsim.sampling import WithoutReplacement
 from dynsim.schedules import Schedule
 from dynsim.stability.linearized import Terms
 
@@ -45,7 +46,7 @@ class Draws:
         if not scheme.memoryless:
             raise NotApplicable(f"stability needs steps that do not depend on the draws before, got {scheme!r}")
         p = scheme.proportions(source)
-        if type(scheme).__name__ == "WithoutReplacement":
+        if isinstance(scheme, WithoutReplacement):
             finite = n / batch * (n - batch) / (n - 1) if n > 1 else 0.0
             both = n * (batch - 1) / (batch * (n - 1)) if n > 1 else 1.0
             return cls(finite * a**2, both, 0.0, batch, p, distinct=True)

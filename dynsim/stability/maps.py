@@ -8,7 +8,6 @@ from scipy.optimize import brentq
 from tqdm.auto import tqdm
 
 from dynsim import _check
-from dynsim._random import seed_and_key
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.methods import Method
@@ -18,7 +17,7 @@ from dynsim.stability import almost_sure, directions, population
 from dynsim.stability.dynamics import Dynamics
 from dynsim.stability.linearized import Terms, terms_at
 from dynsim.stability.mean_square import growth_rates, mean_square
-from dynsim.stability.ranges import CRITERIA, criteria_of, step_size_range
+from dynsim.stability.ranges import CRITERIA, criteria_of, seed_of, step_size_range
 
 _ANGLES = 256  # of the grid in two dimensions: errors below 1e-4
 _WIDEST = 1e12  # of η λ_max(H) and its inverse: beyond, squares overflow or growth is lost in rounding
@@ -100,8 +99,7 @@ def stability_map(
         raise ArgumentError(f"criteria must be a sequence of names, such as ('one-step',), got {criteria!r}")
     criteria = tuple(_check.choice("criteria", name, CRITERIA) for name in criteria)
     axis, values, case = _second_axis(problem, at, batch_sizes, parameter)
-    seed, key = seed_and_key(rng)
-    number = seed if isinstance(seed, int) else int(key[0])
+    number = seed_of(rng)
     cells = [(i, j, *case(method, j)) for i, method in enumerate(methods.values()) for j in range(len(values))]
     known = [Dynamics.of(near, method) for _, _, near, method in cells]  # refuses before anything runs
     for dynamics in known:
@@ -122,7 +120,7 @@ def stability_map(
             else:
                 zeros[i, j] = _zero(dynamics, eta * dynamics.unit, growth[i, j], stderr[i, j], number) / dynamics.unit
             bar.update()
-    settings = {"methods": {name: repr(method) for name, method in methods.items()}, "seed": seed}
+    settings = {"methods": {name: repr(method) for name, method in methods.items()}, "seed": number}
     return StabilityMap(tuple(methods), eta, axis, values, growth, stderr, zeros, critical, settings)
 
 

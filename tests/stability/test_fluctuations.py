@@ -72,7 +72,7 @@ def test_the_leading_order_is_what_small_steps_approach(name):
     eta = np.array([1e-3, 1e-4, 1e-5])
     found = stationary_covariance(PROBLEM, METHODS[name], FIT, step_sizes=eta)
     error = np.abs(found.covariance / eta[:, None, None] - found.leading).max(axis=(1, 2))
-    np.testing.assert_allclose(error[:-1] / error[1:], 10, rtol=0.1)  # its error is of the next order
+    np.testing.assert_allclose(error[:-1] / error[1:], 10, rtol=0.01)  # its error is of the next order
     H, noise = PROBLEM.hessian(FIT), METHODS[name].gradient_covariance(PROBLEM, FIT)
     heavy = 1 - getattr(METHODS[name], "momentum", 0.0)
     np.testing.assert_allclose(H @ found.leading + found.leading @ H, noise / heavy, rtol=1e-9)
