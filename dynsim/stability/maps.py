@@ -13,13 +13,12 @@ from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.methods import Method
 from dynsim.problems import Problem
 from dynsim.results.maps import StabilityMap
-from dynsim.stability import almost_sure, directions, population
+from dynsim.stability.almost_sure import growth_by_direction
 from dynsim.stability.dynamics import Dynamics
 from dynsim.stability.linearized import Terms, terms_at
 from dynsim.stability.mean_square import growth_rates, mean_square
 from dynsim.stability.ranges import CRITERIA, criteria_of, seed_of, step_size_range
 
-_ANGLES = 256  # of the grid in two dimensions: errors below 1e-4
 _WIDEST = 1e12  # of η λ_max(H) and its inverse: beyond, squares overflow or growth is lost in rounding
 _CLOSE = 5e-3  # relative error of a zero that is looked for by bisection
 _STDERRS = 4
@@ -128,13 +127,7 @@ def _growth(dynamics, etas, seed):
     """Growth rates and their errors at step sizes (s,) in the units of the dynamics."""
     if dynamics.draws.second is not None:
         return growth_rates(dynamics, etas), 0.0
-    how = almost_sure._method(dynamics)
-    if how == "population":
-        samples = [population.mean_square_sample(dynamics, eta, seed, coarse=True) for eta in etas.tolist()]
-        return [s.mean for s in samples], [s.stderr + s.drift for s in samples]
-    if how == "circle":
-        return np.array([directions.mean_square_growth(dynamics, eta, _ANGLES) for eta in etas.tolist()]).T
-    return np.array([almost_sure.growth_by_direction(dynamics, eta, seed) for eta in etas.tolist()]).T
+    return np.array([growth_by_direction(dynamics, eta, seed, coarse=True) for eta in etas.tolist()]).T
 
 
 def _zero(dynamics, etas, growth, stderr, seed):
