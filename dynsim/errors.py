@@ -58,3 +58,38 @@ class Unresolved(NotApplicable):
         super().__init__(message)
         self.result = result
         self.error = error
+
+
+class TooShort(DynsimError):
+    """A run from which the average cannot be told with an honest error; the message says why, and what is needed.
+
+    Attributes
+    ----------
+    estimate : Estimate
+        What the run says all the same. Its error is not to be trusted.
+    """
+
+    def __init__(self, message, estimate=None):
+        super().__init__(message)
+        self.estimate = estimate
+
+
+class InfiniteVariance(NotApplicable):
+    """An average of values so heavy-tailed that they have no variance, hence no standard error of the usual kind.
+
+    Attributes
+    ----------
+    estimate : Estimate
+        The average, with an error that is not to be trusted.
+    tail_index : float
+        The estimated tail index, below 2.
+    """
+
+    def __init__(self, message, estimate=None, tail_index=float("nan")):
+        super().__init__(message)
+        self.estimate = estimate
+        self.tail_index = tail_index
+
+
+class PoorMixing(UserWarning):
+    """Chains that have not forgotten where they started: an average over them depends on their starts."""

@@ -35,10 +35,15 @@ DRAWN = {
     "stationary",
     "stability",
     "theory",
+    "tails",
+    "averages",
+    "ergodic",
+    "dynamics",
 }
 # Each room may import from its own and from those to its left.
 ORDER = [
-    *("errors", "_typing", "_check", "_random", "_fingerprint", "_kernels", "observed", "observers", "_observation"),
+    *("errors", "_typing", "_check", "_random", "_fingerprint", "_kernels", "tails", "averages", "observed"),
+    *("observers", "_observation"),
     *(
         "_checkpoint",
         "_ensemble",
@@ -51,7 +56,7 @@ ORDER = [
         "methods",
         "landscape",
     ),
-    *("chain", "sde", "sdes", "stationary", "stability", "theory", "plot", "compare", "cli", "__main__"),
+    *("chain", "sde", "sdes", "stationary", "ergodic", "dynamics", "stability", "theory", "plot", "compare", "cli", "__main__"),
 ]
 
 

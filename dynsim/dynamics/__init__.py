@@ -1,0 +1,1 @@
+"""Deterministic dynamics: orbits, periods, bifurcations, Lyapunov exponents, dimensions and basins of maps."""

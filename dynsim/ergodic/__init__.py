@@ -1,0 +1,1 @@
+"""Long runs and what they converge to: time averages, empirical measures, invariance."""

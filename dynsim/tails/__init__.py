@@ -1,0 +1,1 @@
+"""How heavy the tails of a sample are."""
