@@ -53,6 +53,29 @@ def run_options(arguments, step_size, least_paths=1):
     }
 
 
+def add_schemes(command):
+    """Which schemes are compared."""
+    command.add_argument(
+        "--scheme", nargs="+", default=["sgd", "rr"], metavar="NAME", help="of sgd, rr, balanced (default: sgd rr)"
+    )
+
+
+def methods_named(schemes, step_size):
+    """The methods of these names, by the names they have in tables."""
+    from dynsim.methods import RR, SGD
+    from dynsim.sampling import Balanced
+
+    made = {"sgd": lambda: SGD(step_size), "rr": lambda: RR(step_size), "balanced": lambda: SGD(step_size, Balanced())}
+    methods = [made[_check.choice("--scheme", scheme, made)]() for scheme in schemes]
+    return {method.name: method for method in methods}
+
+
+def needs_step_size(arguments):
+    """Refuse to guess the step size for other problems than two-valleys."""
+    if arguments.step_size is None and arguments.problem != "two-valleys":
+        raise ArgumentError(f"--step-size must be given for {arguments.problem}")
+
+
 def valley_options(arguments):
     """The parameters of two-valleys that were given."""
     return {name: getattr(arguments, name) for name in ("a1", "eps", "K") if getattr(arguments, name) is not None}

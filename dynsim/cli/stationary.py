@@ -1,19 +1,19 @@
 """``dynsim stationary``."""
 
-from dynsim import _check
 from dynsim.cli.options import (
     add_output,
     add_run,
+    add_schemes,
     add_valleys,
     check_writable,
+    methods_named,
+    needs_step_size,
     problem_named,
     run_options,
     valley_options,
     write,
 )
 from dynsim.errors import ArgumentError
-
-_SCHEMES = ("sgd", "rr", "balanced")
 
 
 def add(commands):
@@ -26,9 +26,7 @@ def add(commands):
     )
     stationary.set_defaults(run=_stationary)
     stationary.add_argument("problem", metavar="PROBLEM", help="of dimension 1 or 2, such as two-valleys, muller-brown")
-    stationary.add_argument(
-        "--scheme", nargs="+", default=["sgd", "rr"], metavar="NAME", help="of sgd, rr, balanced (default: sgd rr)"
-    )
+    add_schemes(stationary)
     add_run(stationary, "default: 0.04 for two-valleys, else to be given", n_paths=200, n_steps=20_000)
     grid = stationary.add_argument_group("the grid")
     own = "LOW HIGH of each coordinate (default: the problem's own box)"
@@ -41,18 +39,11 @@ def add(commands):
 
 def _stationary(arguments):
     from dynsim.compare import compare_stationary
-    from dynsim.methods import RR, SGD
-    from dynsim.sampling import Balanced
 
-    for scheme in arguments.scheme:
-        _check.choice("--scheme", scheme, _SCHEMES)
     problem = problem_named(arguments.problem, valley_options(arguments))
-    if arguments.step_size is None and arguments.problem != "two-valleys":
-        raise ArgumentError(f"--step-size must be given for {arguments.problem}")
+    needs_step_size(arguments)
     options = run_options(arguments, step_size=0.04, least_paths=0)
-    eta = options.pop("step_size")
-    made = {"sgd": lambda: SGD(eta), "rr": lambda: RR(eta), "balanced": lambda: SGD(eta, Balanced())}
-    methods = {made[scheme]().name: made[scheme]() for scheme in arguments.scheme}
+    methods = methods_named(arguments.scheme, options.pop("step_size"))
     bounds = arguments.bounds
     if bounds is not None:
         if len(bounds) != 2 * problem.dim:

@@ -174,7 +174,7 @@ def compare_stationary(
     n_cells = _CELLS[problem.dim] if n_cells is None else _check.count("n_cells", n_cells, least=4)
     points = minima(problem, bounds=box)
     found = points.minima
-    basin = _Basins(points, box) if len(found) else None
+    basin = Basins(points, box) if len(found) else None
     start = _start(problem, found, box) if x0 is None else x0
     step_sizes = {method.step_size for method in methods.values()}
     settings = {
@@ -245,8 +245,8 @@ def _answers(problem, method, box, n_cells, start):
     }
 
 
-class _Basins:
-    """The basins of the minima, looked up on a raster of points."""
+class Basins:
+    """The basins of the minima in a box of dimension 1 or 2, looked up on a raster of points."""
 
     def __init__(self, points, box):
         n = _RASTER[len(box)]
