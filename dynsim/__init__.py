@@ -1,4 +1,4 @@
-"""The dynamics of stochastic optimization: chains, their SDE limits, stationary densities and stable step sizes."""
+"""The dynamics of stochastic optimization: chains, SDE limits, stationary densities, stable step sizes, long runs."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ __all__ = [
     "Clipped",
     "Density",
     "DensityComparison",
+    "EmpiricalMeasure",
+    "Estimate",
     "FokkerPlanck",
     "GClip",
     "GridFunction",
@@ -39,13 +41,19 @@ __all__ = [
     "StochasticINGD",
     "Trajectories",
     "TransferOperator",
+    "averages",
     "check_gradient",
     "compare_densities",
     "convergence_speed",
+    "dynamics",
+    "ergodic",
     "errors",
+    "gradient_noise",
     "integrate",
+    "invariance_test",
     "invariant_measure",
     "iterate",
+    "landscape",
     "large_deviations",
     "markov_chain",
     "methods",
@@ -65,14 +73,35 @@ __all__ = [
     "stability_map",
     "stationary_density",
     "step_size_range",
+    "tails",
     "theory",
+    "time_average",
+    "vanishing_change",
 ]
 
 if TYPE_CHECKING:
-    from dynsim import errors, methods, noise, observers, problems, sampling, schedules, sdes, stability, theory
+    from dynsim import (
+        averages,
+        dynamics,
+        ergodic,
+        errors,
+        landscape,
+        methods,
+        noise,
+        observers,
+        problems,
+        sampling,
+        schedules,
+        sdes,
+        stability,
+        tails,
+        theory,
+    )
+    from dynsim.averages import Estimate
     from dynsim.chain import iterate
     from dynsim.compare import DensityComparison, compare_densities
-    from dynsim.landscape import StationaryPoints, minima
+    from dynsim.ergodic import EmpiricalMeasure, invariance_test, time_average, vanishing_change
+    from dynsim.landscape import StationaryPoints, gradient_noise, minima
     from dynsim.methods import (
         INGD,
         RR,
@@ -129,6 +158,8 @@ _HOME = {
     "SDE": "sde",
     "Density": "results",
     "DensityComparison": "compare",
+    "EmpiricalMeasure": "ergodic",
+    "Estimate": "averages",
     "FokkerPlanck": "stationary",
     "GridFunction": "results",
     "LargeDeviations": "stationary",
@@ -147,7 +178,9 @@ _HOME = {
     "check_gradient": "problems",
     "compare_densities": "compare",
     "convergence_speed": "theory",
+    "gradient_noise": "landscape",
     "integrate": "sde",
+    "invariance_test": "ergodic",
     "invariant_measure": "stationary",
     "iterate": "chain",
     "large_deviations": "stationary",
@@ -161,6 +194,8 @@ _HOME = {
     "stability_map": "stability",
     "stationary_density": "stationary",
     "step_size_range": "stability",
+    "time_average": "ergodic",
+    "vanishing_change": "ergodic",
 }
 
 

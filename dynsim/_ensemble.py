@@ -57,7 +57,8 @@ class Run:
 
     A block's rows are those of x and, below them, of what else a path remembers, ``memory`` (n_paths, rows) at first.
     ``advance(blocks, first_path, first_step, last_step, save_every, saves, observation)`` is one kernel call on some of
-    the blocks; ``label`` stands before the progress bar; ``check()``, if given, raises after a chunk that went wrong.
+    the blocks; ``label`` stands before the progress bar; ``check()``, if given, raises after a chunk that went wrong,
+    and ``goal`` says when to stop before the last step.
     """
 
     advance: object
@@ -68,6 +69,7 @@ class Run:
     together: int = 2  # so many steps share their noise
     memory: np.ndarray | None = None
     check: object = None
+    goal: object = None
 
     @property
     def every(self):
@@ -80,12 +82,14 @@ class Outcome:
     """What a run returns.
 
     x (n_paths, n_saved, dim), the steps they belong to (n_saved,), and the step at which each path blew up (n_paths,),
-    −1 for never. ``steps[-1]`` is less than n_steps if the run was interrupted.
+    inf for never. ``steps[-1]`` is less than n_steps if the goal was met there, or if the run was interrupted: only
+    then it is not ``complete``.
     """
 
     x: np.ndarray
     steps: np.ndarray
     diverged: np.ndarray
+    complete: bool
 
 
 def _usable_cores():
@@ -115,7 +119,7 @@ def run_ensemble(run, plan, observation, checkpoint, settings):
         desc=run.label, initial=began_at, total=run.n_steps, unit="step", leave=False, delay=1, disable=_no_bar(plan)
     )
     with ThreadPoolExecutor(plan.threads) as pool, bar, _ctrl_c() as interrupted:
-        while paths.step < run.n_steps and not interrupted.is_set():
+        while not (complete := paths.complete()) and not interrupted.is_set():
             before, began = paths.step, time.perf_counter()
             paths.advance(chunk, pool)
             bar.update(paths.step - before)
@@ -130,10 +134,12 @@ def run_ensemble(run, plan, observation, checkpoint, settings):
                 checkpoint.write(paths.arrays)
     if arrays is None or paths.step > began_at:
         checkpoint.write(paths.arrays)
-    if paths.step < run.n_steps:
+    if not complete:
         message = f"interrupted after {paths.step} of {run.n_steps} steps; the result is incomplete"
         warnings.warn(message, stacklevel=3)
-    return paths.outcome()
+    elif run.goal is not None and paths.step == run.n_steps:
+        run.goal.warn_if_missed(paths.step, paths.blown_up())
+    return paths.outcome(complete)
 
 
 class _Paths:
@@ -163,7 +169,7 @@ class _Paths:
         run, first, every = self.run, self.step, self.run.every
         n_blocks, _, width = self.blocks.shape
         most = max(1, _SAVES_PER_CHUNK // (n_blocks * self.dim * width)) * every
-        last = min(first + min(n_steps, most), run.n_steps)
+        last = min(first + min(n_steps, most), run.n_steps if run.goal is None else run.goal.next_look(first))
         before = self.blocks.copy()
         saves = np.empty((n_blocks, last // every - first // every, self.dim, width))
 
@@ -177,6 +183,16 @@ class _Paths:
             self.kept[:, first // every + 1 : last // every + 1] = _to_paths(saves, self.kept.shape[0])
         _find_divergence(run, before, self.blocks, self.diverged, first, last, self.observation.nothing())
         self.step = last
+
+    def complete(self):
+        """Whether this was the last step, or the goal is met."""
+        run = self.run
+        return self.step == run.n_steps or (run.goal is not None and run.goal.met(self.step, self.blown_up()))
+
+    def blown_up(self):
+        """The steps at which paths blew up (n_paths,), inf for never."""
+        diverged = self.diverged.reshape(-1)[: self.kept.shape[0]]
+        return np.where(diverged < 0, np.inf, diverged)
 
     def arrays(self):
         """What a checkpoint keeps, by paths and not by blocks, so that another layout can go on from it."""
@@ -198,12 +214,12 @@ class _Paths:
         self.diverged.reshape(-1)[: self.kept.shape[0]] = arrays["diverged"]
         self.observation.restore(arrays["per_path"], arrays["tally"])
 
-    def outcome(self):
+    def outcome(self, complete):
         """The states that were to be kept, as far as the run has come, and the last one."""
         n_paths = self.kept.shape[0]
         steps = saved_steps(self.step, self.run.save_every)
         self.kept[:, steps.size - 1] = _to_paths(self.blocks[:, None], n_paths)[:, 0, : self.dim]
-        return Outcome(self.kept[:, : steps.size], steps, self.diverged.reshape(-1)[:n_paths])
+        return Outcome(self.kept[:, : steps.size], steps, self.blown_up(), complete)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,16 @@
 """The tallies of a run's observers: laid out for the kernels, saved in checkpoints, and turned into results."""
 
+import math
+import warnings
+from collections.abc import Mapping
+
 import numpy as np
 
 from dynsim import _check
-from dynsim.errors import ArgumentError
+from dynsim.errors import ArgumentError, InfiniteVariance, PoorMixing, TooShort
+
+_AVERAGE = "average="  # the name of the observer of the average that a run was asked for
+_FIRST_LOOK, _GROWTH = 256, math.sqrt(2.0)  # observations before an average is first looked at, and how they grow
 
 
 def named_observers(observe):
@@ -31,6 +38,85 @@ def named_observers(observe):
     return observe
 
 
+def averaging(average, dim):
+    """The observer that ``average`` stands for."""
+    from dynsim.observers import BatchMeans
+
+    if isinstance(average, BatchMeans):
+        return average
+    if not (callable(average) or (isinstance(average, Mapping) and average)):
+        raise ArgumentError(
+            "average must be a function of x (..., dim), such functions by name, or observers.BatchMeans(function), "
+            f"got {average!r}"
+        )
+    observer = BatchMeans(average)
+    observer._shape(dim, called="average")
+    return observer
+
+
+def tolerances(until):
+    """The errors, by kind, that ``until`` allows."""
+    if not isinstance(until, Mapping):
+        return {"relative": _check.positive("until", until)}
+    if not until:
+        raise ArgumentError("until must say a relative or an absolute error, got {}")
+    kinds = [_check.choice("a kind of error in until", kind, ("relative", "absolute")) for kind in until]
+    return {kind: _check.positive(f"until[{kind!r}]", until[kind]) for kind in kinds}
+
+
+class Goal:
+    """The error of its average at which a run may stop before its last step.
+
+    It is looked at after 256 observations, and whenever they have grown by √2 since: at steps that are the same however
+    the run is laid out. (The more often one looks, the more often one stops at an error that is small by accident.)
+
+    Attributes
+    ----------
+    until : dict
+        The errors allowed, by kind, of which the larger counts.
+    """
+
+    def __init__(self, until, observation, unit):
+        self.until = tolerances(until)
+        self._observation, self._unit = observation, unit
+        observer = observation.observers[_AVERAGE]
+        counts = [_FIRST_LOOK]
+        while observer.burn_in + observer.every * (counts[-1] - 1) < observation.n_steps:
+            counts.append(math.ceil(_GROWTH * counts[-1]))
+        looks = unit * np.minimum(observer.burn_in + observer.every * (np.array(counts) - 1), observation.n_steps)
+        self._looks = np.unique(np.append(looks, unit * observation.n_steps))
+
+    def next_look(self, step):
+        """The first step after this one, both of the kernel, at which the average is looked at."""
+        return int(self._looks[np.searchsorted(self._looks, step, side="right")])
+
+    def met(self, step, diverged):
+        """Whether the run may stop at this step; always False between two looks."""
+        return step in self._looks and self._shortfall(step, diverged) is None
+
+    def warn_if_missed(self, step, diverged):
+        """Say so if the last step has come before the error asked for."""
+        if reason := self._shortfall(step, diverged):
+            warnings.warn(f"the average is not as accurate as until asks, at the last step: {reason}", stacklevel=4)
+
+    def _shortfall(self, step, diverged):
+        batched = self._observation.results(step // self._unit, diverged, 1, only=_AVERAGE)[_AVERAGE]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", PoorMixing)
+                found = batched.estimate()
+        except (TooShort, InfiniteVariance, PoorMixing) as reason:
+            return str(reason)
+        relative, absolute = self.until.get("relative", 0.0), self.until.get("absolute", 0.0)
+        allowed = np.maximum(relative * np.abs(found.value), absolute)
+        if (found.stderr <= allowed).all():
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            worst = np.argmax(np.where(found.stderr > 0, found.stderr / allowed, 0))
+        value, stderr = np.ravel(found.value)[worst], np.ravel(found.stderr)[worst]
+        return f"it is {value:.4g} ± {stderr:.2g}, with {np.ravel(allowed)[worst]:.2g} allowed"
+
+
 class Observation:
     """What the observers of one run have counted so far.
 
@@ -40,14 +126,21 @@ class Observation:
         The tallies kept for each path.
     tallies : ndarray, shape (workers, size)
         Those that the paths of a worker share: whole numbers, so that their sum over workers is exact.
+    goal : Goal or None
+        When the run may stop before its last step.
     """
 
-    def __init__(self, observers, *, dim, n_paths, n_steps, unit=1):
+    def __init__(self, observers, *, dim, n_paths, n_steps, unit=1, average=None, until=None):
         """``unit`` steps of the kernel are one step of the user's: the refinement."""
         from dynsim._kernels import observing as kernel
 
+        if average is not None:
+            observers = observers | {_AVERAGE: averaging(average, dim)}
+        elif until is not None:
+            raise ArgumentError("until is for a run with average=, whose error it is about")
         self.observers = observers
         self.n_paths, self.n_steps = n_paths, n_steps
+        self.goal = None if until is None else Goal(until, self, unit)
         self._kept = [observer._kernel(dim) for observer in observers.values()]  # alive while their code may run
         self._addresses = kernel.addresses(self._kept)
         self._layout = np.zeros((len(observers), kernel.COLUMNS), dtype=np.int64)
@@ -96,13 +189,22 @@ class Observation:
         self.lanes[:] = padded.reshape(n_blocks, width, rows).transpose(0, 2, 1)
         self.tallies[0] = tally
 
-    def results(self, step, diverged, unit):
-        """What each observer has found by a step, ``unit`` of time apart; ``diverged`` (n_paths,) are times, or inf."""
+    def results(self, step, diverged, unit, only=None):
+        """What each observer, or only one, has found by a step, ``unit`` of time apart.
+
+        ``diverged`` (n_paths,) are times, or inf.
+        """
         per_path, tally = self.per_path(), self.tallies.sum(axis=0)
         found = {}
         for (name, observer), row in zip(self.observers.items(), self._layout, strict=True):
-            lanes = per_path[:, row[self._lanes_at] : row[self._lanes_at + 1]]
-            part = tally[row[self._tally_at] : row[self._tally_at + 1]]
-            n = max(0, (step - observer.burn_in) // observer.every + 1)
-            found[name] = observer._result(lanes, part, n, diverged, step * unit, unit)
+            if only is None or name == only:
+                lanes = per_path[:, row[self._lanes_at] : row[self._lanes_at + 1]]
+                part = tally[row[self._tally_at] : row[self._tally_at + 1]]
+                n = max(0, (step - observer.burn_in) // observer.every + 1)
+                found[name] = observer._result(lanes, part, n, diverged, step * unit, unit)
         return found
+
+    def found(self, step, diverged, unit):
+        """The same as ``results`` for a run: what its observers have found, and the average that it was asked for."""
+        results = self.results(step, diverged, unit)
+        return {"averaged": results.pop(_AVERAGE, None), "observed": results}

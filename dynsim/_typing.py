@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["ArrayLike", "Observe", "Region", "Seed"]
+__all__ = ["ArrayLike", "Average", "Observe", "Region", "Seed", "Until"]
 
 # A function of theta (..., dim) that returns booleans (...)
 Region = Callable[[np.ndarray], np.ndarray]
@@ -14,7 +14,10 @@ Region = Callable[[np.ndarray], np.ndarray]
 Seed = int | np.random.SeedSequence | np.random.Generator | None
 
 if TYPE_CHECKING:
-    from dynsim.observers import Observer
+    from dynsim.observers import BatchMeans, Observer
 
 # What a run is to observe
 Observe = Union["Observer", "Sequence[Observer]", "Mapping[str, Observer]", None]
+# What a run is to average, and the error at which it may stop: relative, or by kind
+Average = Union[Callable, "Mapping[str, Callable]", "BatchMeans", None]
+Until = float | Mapping[str, float] | None

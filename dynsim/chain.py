@@ -9,7 +9,7 @@ from dynsim._checkpoint import Checkpoint
 from dynsim._ensemble import Plan, Run, run_ensemble
 from dynsim._fingerprint import fingerprint
 from dynsim._observation import Observation, named_observers
-from dynsim._typing import ArrayLike, Observe, Seed
+from dynsim._typing import ArrayLike, Average, Observe, Seed, Until
 from dynsim.errors import ArgumentError, NotApplicable, TooLarge
 from dynsim.methods import Method
 from dynsim.problems import Problem
@@ -30,6 +30,8 @@ def iterate(
     rng: Seed = None,
     save_every: int | None = 1,
     observe: Observe = None,
+    average: Average = None,
+    until: Until = None,
     checkpoint: str | os.PathLike | None = None,
     checkpoint_seconds: float = 60.0,
     threads: int | None = None,
@@ -63,6 +65,15 @@ def iterate(
         Keep every so many-th step, and always the first and the last; None keeps these two only.
     observe : observer, sequence or dict of observers, optional
         Statistics to keep while the run goes on, from :mod:`dynsim.observers`; found in ``result.observed`` by name.
+    average : function, mapping of str to functions, or observers.BatchMeans, optional
+        φ(x) for x (..., dim), whose average over paths and time is to be told with its error, in ``result.average``;
+        written as for :class:`dynsim.observers.Average`. Several by name are estimated jointly.
+    until : float or dict, optional
+        Stop as soon as the standard error of the average is so small, relative to its value; ``n_steps`` is then the
+        most that are made, and a warning says if they were too few. ``{"absolute": 1e-3}`` for values that may be 0;
+        with both ``"relative"`` and ``"absolute"`` the larger error is allowed. Of several φ all must get there, by an
+        estimate that can be trusted. It is looked at after 256 observations, and whenever they have grown by √2: at
+        fixed steps, so that the result depends on nothing else. Have ``save_every=None`` with it.
     checkpoint : path, optional
         A file (.npz) to keep the state of the run in. If it exists, the run goes on from there, and gives the numbers
         that it would have given uninterrupted, to the bit. With ``rng=None`` it keeps the seed that it began with.
@@ -78,8 +89,8 @@ def iterate(
     Returns
     -------
     Trajectories
-        ``x`` of shape (n_paths, n_saved, dim), ``t`` the step numbers. After Ctrl-C it ends at the step that was
-        reached, and ``complete`` is False.
+        ``x`` of shape (n_paths, n_saved, dim), ``t`` the step numbers. Where ``until`` is met it ends there. After
+        Ctrl-C it ends at the step that was reached, and ``complete`` is False.
 
     Raises
     ------
@@ -114,7 +125,9 @@ def iterate(
         n_paths, chain.rows, threads=threads, block_width=block_width, chunk_steps=chunk_steps, progress=progress
     )
     observers = named_observers(observe)
-    observation = Observation(observers, dim=problem.dim, n_paths=n_paths, n_steps=n_steps)
+    observation = Observation(
+        observers, dim=problem.dim, n_paths=n_paths, n_steps=n_steps, average=average, until=until
+    )
     settings = {
         "problem": problem.name,
         "method": repr(method),
@@ -126,18 +139,28 @@ def iterate(
         "content of the problem": problem.fingerprint(),
         "content of the method": fingerprint(method),
         "x0": fingerprint(start),
-        "observe": fingerprint(observers),
+        "observe": fingerprint(observation.observers),
     }
-    run = Run(chain.advance, start, n_steps, save_every, method.name, memory=chain.memory(start), check=chain.check)
+    if observation.goal is not None:
+        settings["until"] = observation.goal.until
+    run = Run(
+        chain.advance,
+        start,
+        n_steps,
+        save_every,
+        method.name,
+        memory=chain.memory(start),
+        check=chain.check,
+        goal=observation.goal,
+    )
     outcome = run_ensemble(run, plan, observation, store, settings | contents)
-    diverged = np.where(outcome.diverged < 0, np.inf, outcome.diverged)
     return Trajectories(
         outcome.x,
         outcome.steps,
-        diverged,
+        outcome.diverged,
         settings | {"seed": seed},
-        complete=bool(outcome.steps[-1] == n_steps),
-        observed=observation.results(int(outcome.steps[-1]), diverged, 1),
+        complete=outcome.complete,
+        **observation.found(int(outcome.steps[-1]), outcome.diverged, 1),
     )
 
 

@@ -4,13 +4,14 @@ Generated as source for the reason given in user_fields.py. They are compiled wh
 """
 
 import functools
+import math
 
 import numpy as np
 
 from dynsim._kernels.observing import observer_kernel
 from dynsim._kernels.user_fields import built
 
-BATCHES = 256  # at most so many batch means are kept; when there are as many, neighbors are merged
+BATCHES = 256  # at most so many batches are kept, as in dynsim.averages; when there are as many, neighbors are merged
 
 _AVERAGE = """
 def observe(n, t, path, live, x, params, lanes, tally):
@@ -27,18 +28,28 @@ def observe(n, t, path, live, x, params, lanes, tally):
         size *= 2
     if size > 1 and n == BATCHES // 2 * size:  # all batches of half the size are full
         for c in range({q}):
+            mean, variance = c * BATCHES, ({q} + c) * BATCHES
             for b in range(BATCHES // 2):
                 for i in range(x.shape[1]):
-                    lanes[c * BATCHES + b, i] = 0.5 * (
-                        lanes[c * BATCHES + 2 * b, i] + lanes[c * BATCHES + 2 * b + 1, i])
+                    apart = 0.5 * (lanes[mean + 2 * b, i] - lanes[mean + 2 * b + 1, i])
+                    lanes[mean + b, i] = 0.5 * (lanes[mean + 2 * b, i] + lanes[mean + 2 * b + 1, i])
+                    lanes[variance + b, i] = apart * apart + 0.5 * (
+                        lanes[variance + 2 * b, i] + lanes[variance + 2 * b + 1, i])
             for b in range(BATCHES // 2, BATCHES):
                 for i in range(x.shape[1]):
-                    lanes[c * BATCHES + b, i] = 0.0
+                    lanes[mean + b, i] = 0.0
+                    lanes[variance + b, i] = 0.0
     batch = n // size
+    share = 1.0 / (n % size + 1)
     for i in range(x.shape[1]):
-        value = function(point(x, i))
+        value = {values}
         {adds}
 """
+_WELFORD = """\
+away = {value} - lanes[{c} * BATCHES + batch, i]
+        lanes[({q} + {c}) * BATCHES + batch, i] = (1.0 - share) * (
+            lanes[({q} + {c}) * BATCHES + batch, i] + share * away * away)
+        lanes[{c} * BATCHES + batch, i] += share * away"""
 _FIRST_PASSAGE = """
 def observe(n, t, path, live, x, params, lanes, tally):
     widest_vectors()
@@ -73,12 +84,17 @@ def average(function, shape):
     return _build(_AVERAGE.format(adds=_each(shape, "lanes[{c}, i] += {value}")), function=function)
 
 
-def batch_means(function, shape):
-    """Lanes c·BATCHES + b are the mean of batch b of component c; of the last batch, the sum so far over its size."""
-    adds = _each(shape, "lanes[{c} * BATCHES + batch, i] += {value} / size")
-    return _build(
-        _BATCH_MEANS.format(q=int(np.prod(shape)), adds=adds).replace("BATCHES", str(BATCHES)), function=function
-    )
+def batch_means(functions, shape):
+    """Lanes c·BATCHES + b are the mean of batch b of component c, (q + c)·BATCHES + b its variance so far.
+
+    The components are those of one function, or the numbers that several functions return.
+    """
+    names = {f"function{f}": function for f, function in enumerate(functions)}
+    calls = [f"{name}(point(x, i))" for name in names]
+    values = calls[0] if len(calls) == 1 else f"({', '.join(calls)})"
+    q = math.prod(shape)
+    source = _BATCH_MEANS.format(q=q, values=values, adds=_each(shape, _WELFORD.replace("{q}", str(q))))
+    return _build(source.replace("BATCHES", str(BATCHES)), **names)
 
 
 def batch_size(n):

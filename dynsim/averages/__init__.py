@@ -2,6 +2,8 @@
 
 from dynsim.averages.batches import Batches
 from dynsim.averages.estimate import Estimate
-from dynsim.averages.estimators import ESTIMATORS, estimate
+from dynsim.averages.estimators import estimate
+from dynsim.averages.methods import ESTIMATORS
+from dynsim.averages.mixing import autocorrelation, r_hat
 
-__all__ = ["ESTIMATORS", "Batches", "Estimate", "estimate"]
+__all__ = ["ESTIMATORS", "Batches", "Estimate", "autocorrelation", "estimate", "r_hat"]

@@ -82,6 +82,33 @@ class Batches:
             self.positions,
         )
 
+    def of_one(self, j: int) -> "Batches":
+        """The same of one φ only."""
+        some = slice(j, j + 1)
+        return Batches(
+            self.means[..., some],
+            self.variances[..., some],
+            self.size,
+            self.rest[:, some],
+            self.n_rest,
+            self.start,
+            self.interval,
+            self.positions,
+        )
+
+    def of_one_chain(self) -> "Batches":
+        """The same of the first chain only."""
+        return Batches(
+            self.means[:1],
+            self.variances[:1],
+            self.size,
+            self.rest[:1],
+            self.n_rest,
+            self.start,
+            self.interval,
+            self.positions[:1] if self.positions is not None else None,
+        )
+
     def combined(self, weights: np.ndarray) -> np.ndarray:
         """Batch means of the combinations φ·w, weights (q, r) -> (n_paths, n_batches, r)."""
         return self.means @ weights

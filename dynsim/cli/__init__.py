@@ -5,7 +5,7 @@ import os
 import sys
 
 from dynsim import __version__
-from dynsim.cli import average, compare, problems, stability, stationary
+from dynsim.cli import average, bifurcation, compare, problems, stability, stationary
 from dynsim.errors import DynsimError
 
 _USAGE, _INTERRUPTED = 2, 130
@@ -39,6 +39,6 @@ def _parser():
     )
     parser.add_argument("--version", action="version", version=f"dynsim {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (problems, compare, stationary, average, stability):
+    for command in (problems, compare, stationary, average, stability, bifurcation):
         command.add(commands)
     return parser

@@ -44,36 +44,75 @@ class Average(Observer):
 
 @dataclass(frozen=True, eq=False)
 class BatchMeans(Observer):
-    """Means of φ over 128 to 256 batches of consecutive observations. Result: :class:`~dynsim.observed.BatchedMeans`.
+    """Means and variances of φ over 128 to 256 batches of consecutive observations: what errors are estimated from.
+
+    Result: :class:`~dynsim.observed.BatchedMeans`. ``average=φ`` of a run is this observer.
 
     Parameters
     ----------
-    function : callable
-        φ, as in :class:`Average`.
+    function : callable or mapping of str to callable
+        φ, as in :class:`Average`; or several by name, each returning one number or truth value, whose errors are then
+        estimated jointly.
     burn_in, every : int, optional
         As in :class:`Observer`.
     """
 
-    function: Callable
+    function: Callable | Mapping[str, Callable]
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.function, Mapping):
+            if not self.function:
+                raise ArgumentError("function must name at least one φ")
+            for name in self.function:
+                _check.instance("a name of φ", name, str, "a string")
+            object.__setattr__(self, "function", dict(self.function))
+
+    @property
+    def _names(self):
+        return tuple(self.function) if isinstance(self.function, dict) else ()
+
+    def _shape(self, dim, called="function"):
+        if not self._names:
+            return returned_shape(called, self.function, dim)
+        for name, function in self.function.items():
+            if returned_shape(f"{called}[{name!r}]", function, dim) != ():
+                raise ArgumentError(f"{called}[{name!r}] must return one number, not several; give each its name")
+        return (len(self.function),)
 
     def _kernel(self, dim):
         from dynsim._kernels import user_observers
 
-        return compiled(
-            "function", user_observers.batch_means, self.function, returned_shape("function", self.function, dim)
-        )
+        shape = self._shape(dim)
+        functions = tuple(self.function.values()) if self._names else (self.function,)
+        if self._names and len(functions) == 1:
+            shape = ()
+        return compiled("function", user_observers.batch_means, functions, shape)
 
     def _start(self, dim):
         from dynsim._kernels.user_observers import BATCHES
 
-        return [0.0] * (BATCHES * math.prod(returned_shape("function", self.function, dim)))
+        return [0.0] * (2 * BATCHES * math.prod(self._shape(dim)))
 
     def _result(self, lanes, tally, n, diverged, end, unit):
         from dynsim._kernels.user_observers import BATCHES, batch_size
 
         size = batch_size(n)
-        means = lanes.reshape(lanes.shape[0], -1, BATCHES)[:, :, : n // size]
-        return BatchedMeans(n, means.transpose(0, 2, 1).copy(), size, np.isinf(diverged))
+        n_batches, n_rest = divmod(n, size)
+        means, variances = lanes.reshape(lanes.shape[0], 2, -1, BATCHES).transpose(1, 0, 3, 2)
+        return BatchedMeans(
+            n,
+            means[:, :n_batches].copy(),
+            size,
+            np.isinf(diverged),
+            variances=variances[:, :n_batches].copy(),
+            rest=means[:, n_batches].copy() if n_rest else np.zeros_like(means[:, 0]),
+            n_rest=n_rest,
+            start=self.burn_in * unit,
+            interval=self.every * unit,
+            shape=means.shape[2:] if self._names or means.shape[2] > 1 else (),
+            names=self._names,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,11 @@
-"""The picture of ``dynsim average``."""
+"""The pictures of ``dynsim average`` and ``dynsim bifurcation``."""
 
 import math
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from dynsim.plot.common import STYLE, literal
+from dynsim.plot.common import PALE, STYLE, literal
 
 _ACROSS = 3  # panels in a row
 
@@ -56,3 +56,19 @@ def _running(ax, mean, scheme, *, trusted):
         )
     else:
         ax.annotate("?", (end, float(mean.value)), color=style["color"], ha="center", va="center")
+
+
+def draw_edge(comparison):
+    """The bifurcation diagram of ``dynsim bifurcation``, with the edge of stability."""
+    fig = Figure(figsize=(11, 6), layout="constrained")
+    ax = fig.subplots()
+    comparison.diagram.plot(ax)
+    ax.set(title=literal(comparison.problem.name), ylabel=comparison.settings["quantity"].replace("-", " "))
+    low, high = comparison.diagram.values[[0, -1]]
+    if low < comparison.edge < high:
+        ax.axvline(comparison.edge, color=PALE, linestyle="--", zorder=0)
+        ax.annotate(
+            "2/sharpness", (comparison.edge, 1), (3, -3), xycoords=("data", "axes fraction"), va="top",
+            textcoords="offset points", fontsize="small",
+        )  # fmt: skip
+    return fig

@@ -6,7 +6,9 @@ import numpy as np
 
 from dynsim import _check
 from dynsim._typing import Observe, Region
-from dynsim.errors import ArgumentError
+from dynsim.averages import Estimate
+from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.observed import BatchedMeans
 from dynsim.results.common import xarray_module
 
 
@@ -29,6 +31,8 @@ class Trajectories:
         False if the run was interrupted; ``t[-1]`` says how far it got.
     observed : dict
         What the observers of the run have found, by name; see :mod:`dynsim.observers`.
+    averaged : BatchedMeans or None
+        What ``average`` is estimated from; ``averaged.estimate(burn_in=…, method=…)`` for one of your own choice.
     """
 
     x: np.ndarray
@@ -37,6 +41,7 @@ class Trajectories:
     settings: dict = field(repr=False)
     complete: bool = True
     observed: dict = field(default_factory=dict, repr=False)
+    averaged: BatchedMeans | None = field(default=None, repr=False)
 
     @property
     def n_paths(self) -> int:
@@ -52,6 +57,21 @@ class Trajectories:
     def n_diverged(self) -> int:
         """How many paths blew up."""
         return int(np.isfinite(self.diverged).sum())
+
+    @property
+    def average(self) -> Estimate:
+        """The average that the run was asked for, ``average=φ``, with its error.
+
+        Raises
+        ------
+        NotApplicable
+            If the run was not asked for one, all paths have diverged, or φ was not finite on one.
+        TooShort, InfiniteVariance
+            If the error cannot be told; the estimate is in the exception.
+        """
+        if self.averaged is None:
+            raise NotApplicable("this run was asked for no average; run it with average=φ, or use dynsim.time_average")
+        return self.averaged.estimate(positions=self.x[:, -1])
 
     def fraction(self, region: Region) -> tuple[np.ndarray, np.ndarray]:
         """Fraction of the paths inside a region at each saved time, and its standard error.

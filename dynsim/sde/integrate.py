@@ -9,7 +9,7 @@ from dynsim._checkpoint import Checkpoint
 from dynsim._ensemble import Plan, Run, run_ensemble
 from dynsim._fingerprint import fingerprint
 from dynsim._observation import Observation, named_observers
-from dynsim._typing import ArrayLike, Observe, Seed
+from dynsim._typing import ArrayLike, Average, Observe, Seed, Until
 from dynsim.errors import ArgumentError
 from dynsim.results import Trajectories
 from dynsim.sde.increments import prime_factors
@@ -31,6 +31,8 @@ def integrate(
     rng: Seed = None,
     save_every: int | None = 1,
     observe: Observe = None,
+    average: Average = None,
+    until: Until = None,
     checkpoint: str | os.PathLike | None = None,
     checkpoint_seconds: float = 60.0,
     threads: int | None = None,
@@ -57,14 +59,15 @@ def integrate(
     refine : int, optional
         Take so many steps of dt/refine for each ``dt``, along the same Brownian path: to see what the step size does.
         Paths for refine = 2, 4, 8 … are refinements of each other too. All else still counts in ``dt``.
-    n_paths, rng, save_every, observe, checkpoint, checkpoint_seconds, threads, block_width, chunk_steps, progress
+    n_paths, rng, save_every, observe, average, until, checkpoint, checkpoint_seconds, threads, block_width, \
+    chunk_steps, progress
         As in :func:`dynsim.iterate`.
 
     Returns
     -------
     Trajectories
-        ``x`` of shape (n_paths, n_saved, dim), ``t`` the times. After Ctrl-C it ends at the time that was reached, and
-        ``complete`` is False.
+        ``x`` of shape (n_paths, n_saved, dim), ``t`` the times. Where ``until`` is met it ends there. After Ctrl-C it
+        ends at the time that was reached, and ``complete`` is False.
 
     Raises
     ------
@@ -108,7 +111,9 @@ def integrate(
         progress=progress,
     )
     observers = named_observers(observe)
-    observation = Observation(observers, dim=sde.dim, n_paths=n_paths, n_steps=n_steps, unit=refine)
+    observation = Observation(
+        observers, dim=sde.dim, n_paths=n_paths, n_steps=n_steps, unit=refine, average=average, until=until
+    )
     settings = {
         "sde": sde.name,
         "scheme": scheme,
@@ -118,19 +123,26 @@ def integrate(
         "n_paths": n_paths,
         "save_every": save_every,
     }
-    contents = {"content of the SDE": sde.fingerprint(), "x0": fingerprint(start), "observe": fingerprint(observers)}
+    contents = {
+        "content of the SDE": sde.fingerprint(),
+        "x0": fingerprint(start),
+        "observe": fingerprint(observation.observers),
+    }
+    if observation.goal is not None:
+        settings["until"] = observation.goal.until
     every = None if save_every is None else save_every * refine
-    run = Run(_advance(sde, stepper, dt, refine, key), start, n_steps * refine, every, scheme, 2 * refine)
+    advance = _advance(sde, stepper, dt, refine, key)
+    run = Run(advance, start, n_steps * refine, every, scheme, 2 * refine, goal=observation.goal)
     outcome = run_ensemble(run, plan, observation, store, settings | contents)
-    diverged = np.where(outcome.diverged < 0, np.inf, dt / refine * outcome.diverged)
+    diverged = dt / refine * outcome.diverged
     reached = int(outcome.steps[-1])
     return Trajectories(
         outcome.x,
         dt / refine * outcome.steps if reached % refine else dt * (outcome.steps // refine),
         diverged,
         settings | {"seed": seed},
-        complete=reached == n_steps * refine,
-        observed=observation.results(reached // refine, diverged, dt),
+        complete=outcome.complete,
+        **observation.found(reached // refine, diverged, dt),
     )
 
 

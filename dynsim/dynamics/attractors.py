@@ -1,0 +1,313 @@
+"""Basins of attraction: which attractor the orbit from each cell of a grid goes to."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from dynsim import _check
+from dynsim._typing import ArrayLike
+from dynsim.dynamics.orbits import check_map
+from dynsim.dynamics.recurrence import periods
+from dynsim.dynamics.system import Map, advanced, outside
+from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.results.common import xarray_module
+
+UNDECIDED, DIVERGED = -1, -2
+_TOGETHER = 2**22  # coordinates of orbits that are looked at together
+_KEPT = 4  # times the largest period: so many states at the end of an orbit are looked at
+_TAIL = 8  # the last states of an orbit, all of which must be near an attractor
+_LONG = 4096  # steps by which an orbit without a period is prolonged, to see what it fills
+_SHARE_OF_BOX = 0.01  # distance at which two attractors are one, by default
+_RECURRENT = 0.1  # of its own size: how close a chaotic orbit must come to where it was before
+_REPELLING = 1 + 1e-6  # multiplier beyond which a cycle does not attract
+_EARLY = 8  # of the steps, after a fraction of which it is seen what has settled
+_MOST_ATTRACTORS, _MOST_LOST = 256, 64
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BasinsOfAttraction:
+    """Which attractor each cell of a grid goes to, from :func:`dynsim.dynamics.basins`.
+
+    Attributes
+    ----------
+    labels : ndarray of int, shape (n,) or (n0, n1)
+        The number of the attractor; −1 where none was found: convergence that is not complete, or a start on the
+        boundary between basins; −2 where the orbit has diverged.
+    points : tuple of ndarray, each of shape (p, d)
+        The θ of each attractor, that of the largest basin first: the cycle, or 2048 points of a chaotic one.
+    period : ndarray of int, shape (k,)
+        Of each attractor; 0 for one that is not periodic.
+    share : ndarray, shape (k,)
+        Fraction of the cells that go to each.
+    undecided, diverged : float
+        Fraction of the cells that go to none. ``share``, ``undecided`` and ``diverged`` add up to 1.
+    bounds : ndarray, shape (d, 2)
+        The box.
+    settings : dict
+        What was asked for.
+    """
+
+    labels: np.ndarray
+    points: tuple[np.ndarray, ...]
+    period: np.ndarray
+    share: np.ndarray
+    undecided: float
+    diverged: float
+    bounds: np.ndarray
+    settings: dict = field(repr=False)
+
+    @property
+    def centers(self) -> tuple[np.ndarray, ...]:
+        """Centers of the cells along each axis, where the orbits begin."""
+        return _centers(self.bounds, self.labels.shape)
+
+    def __call__(self, theta: ArrayLike) -> np.ndarray:
+        """The label of the cell that holds θ: (..., d) -> (...)."""
+        theta = _check.points("theta", theta, len(self.bounds))
+        inside = (self.bounds[:, 0] <= theta) & (theta <= self.bounds[:, 1])
+        if not inside.all():
+            raise ArgumentError(
+                f"theta must lie in the box {self.bounds.tolist()}, {np.sum(~inside.all(-1))} points do not"
+            )
+        n_cells = np.array(self.labels.shape)
+        cell = ((theta - self.bounds[:, 0]) / np.ptp(self.bounds, axis=1) * n_cells).astype(np.int64)
+        return self.labels[tuple(np.moveaxis(np.minimum(cell, n_cells - 1), -1, 0))]
+
+    def plot(self, ax=None, **style):
+        """Draw the basins as colors with the attractors as points, and return the Axes."""
+        from dynsim.plot import plot_basins
+
+        return plot_basins(self, ax, **style)
+
+    def to_xarray(self):
+        """The labels as an ``xarray.DataArray`` over the centers of the cells (needs the extra ``xarray``)."""
+        names = [f"theta{j}" for j in range(self.labels.ndim)]
+        coords = dict(zip(names, self.centers, strict=True))
+        return xarray_module().DataArray(self.labels, dims=names, coords=coords, name="attractor", attrs=self.settings)
+
+    def __repr__(self):
+        found = ", ".join(f"{share:.3g} to {_kind(p)}" for p, share in zip(self.period, self.share, strict=True))
+        rest = "".join(f", {s:.3g} {what}" for what in ("undecided", "diverged") if (s := getattr(self, what)))
+        return f"BasinsOfAttraction({self.settings['map']}: {found or 'no attractor'}{rest})"
+
+
+def _kind(period):
+    return {0: "an aperiodic attractor", 1: "a fixed point"}.get(int(period), f"a {period}-cycle")
+
+
+def basins(
+    map: Map,
+    bounds: ArrayLike,
+    n_cells: int | tuple[int, int],
+    *,
+    n_steps: int = 2000,
+    tolerance: float = 1e-6,
+    most: int = 32,
+    same: float | None = None,
+) -> BasinsOfAttraction:
+    """Which attractor the orbit from the center of each cell goes to, in one or two dimensions.
+
+    Orbits are run for ``n_steps``. What they have settled on by then is a cycle (:meth:`Orbit.period`), or else, if a
+    prolonged orbit keeps coming back to where it was, a chaotic or quasiperiodic attractor; attractors closer to each
+    other than ``same`` are one. A cycle with a multiplier beyond 1 attracts nothing: a cell that begins on it to the
+    last bit is undecided.
+
+    Parameters
+    ----------
+    map : Map
+        Whose θ has one or two coordinates; what a method remembers is as at the start of a run.
+    bounds : array_like, shape (d, 2) or (2,)
+        The box.
+    n_cells : int or pair of int
+        Number of cells along each axis.
+    n_steps : int, optional
+        Number of steps, at least four times ``most``.
+    tolerance, most : optional
+        As for :meth:`Orbit.period`.
+    same : float, optional
+        A distance; by default a hundredth of the longest side of the box. Give a larger one where cycles fill a
+        continuum, as those of gradient descent at a kink do.
+
+    Returns
+    -------
+    BasinsOfAttraction
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of its range.
+    NotApplicable
+        If θ has more than two coordinates, or there are more than 256 attractors.
+
+    Examples
+    --------
+    >>> import dynsim as ds, numpy as np
+    >>> wells = ds.dynamics.Map(lambda x: x - 0.1 * (x**3 - x), 1)
+    >>> found = ds.dynamics.basins(wells, (-2, 2), 100)
+    >>> found
+    BasinsOfAttraction(map: 0.5 to a fixed point, 0.5 to a fixed point)
+    >>> [p.round(6).tolist() for p in found.points], found([[-0.3], [0.3]]).tolist()
+    ([[[-1.0]], [[1.0]]], [0, 1])
+    """
+    check_map("map", map)
+    if map.n_observed > 2:
+        raise NotApplicable(f"basins are for one or two coordinates, {map.name} has {map.n_observed}")
+    box = _check.box("bounds", bounds, map.n_observed)
+    sizes = (
+        tuple(np.broadcast_to(np.asarray(n_cells, dtype=object), (map.n_observed,)).tolist())
+        if np.size(n_cells) in (1, map.n_observed)
+        else ()
+    )
+    if not sizes:
+        raise ArgumentError(f"n_cells must be a number or {map.n_observed} of them, got {n_cells!r}")
+    sizes = tuple(_check.count("n_cells", n) for n in sizes)
+    n_steps, most = _check.count("n_steps", n_steps), _check.count("most", most)
+    tolerance = _check.positive("tolerance", tolerance)
+    if n_steps < _KEPT * most:
+        raise ArgumentError(f"n_steps must be at least {_KEPT} times most = {most}, got {n_steps}")
+    same = _SHARE_OF_BOX * float(np.ptp(box, axis=1).max()) if same is None else _check.positive("same", same)
+    _check.fits_in_memory("the cells", (*sizes, map.dim, 4), instead="use fewer of them")
+    starts = map.states(np.stack(np.meshgrid(*_centers(box, sizes), indexing="ij"), axis=-1).reshape(-1, len(sizes)))
+    search = _Search(map, same, tolerance, most)
+    together = max(1, _TOGETHER // (_KEPT * most * map.dim))
+    labels = np.concatenate([search.labels(starts[k : k + together], n_steps) for k in range(0, len(starts), together)])
+    settings = {"map": map.name, "n_steps": n_steps, "tolerance": tolerance, "most": most, "same": same}
+    return _sorted(labels.reshape(sizes), search, box, settings)
+
+
+def _centers(box, sizes):
+    return tuple(low + (np.arange(n) + 0.5) / n * (high - low) for (low, high), n in zip(box, sizes, strict=True))
+
+
+def _sorted(labels, search, box, settings):
+    """The result, attractors in the order of their shares."""
+    found, modulo = search.found, search.modulo
+    shares = np.array([(labels == k).mean() for k in range(len(found))])
+    order = sorted(range(len(found)), key=lambda k: (-shares[k], found[k].points.min(axis=0).round(6).tolist()))
+    number = np.append(np.argsort(order), [DIVERGED, UNDECIDED]).astype(np.int64)  # of label −2 and −1, the last two
+    return BasinsOfAttraction(
+        number[labels],
+        tuple(_into_the_box(found[k].points, box, modulo) for k in order),
+        np.array([found[k].period for k in order], dtype=np.int64),
+        shares[order],
+        float((labels == UNDECIDED).mean()),
+        float((labels == DIVERGED).mean()),
+        box,
+        settings,
+    )
+
+
+def _into_the_box(points, box, modulo):
+    """The same points, angles within one period from the lower end of the box."""
+    points = points.copy()
+    for j in np.flatnonzero(np.isfinite(modulo)):
+        points[:, j] = box[j, 0] + (points[:, j] - box[j, 0]) % modulo[j]
+    return points
+
+
+@dataclass(frozen=True)
+class _Attractor:
+    """Points (p, d) and their tree, the distance from them that still is the attractor, the period or 0."""
+
+    points: np.ndarray
+    tree: cKDTree
+    reach: float
+    period: int
+
+
+class _Search:
+    """The attractors met so far, and where orbits go."""
+
+    def __init__(self, system, same, tolerance, most):
+        self.system, self.same, self.tolerance, self.most = system, same, tolerance, most
+        self.modulo = system.modulo[: system.n_observed]
+        self.found: list[_Attractor] = []
+        self.lost = 0
+
+    def labels(self, states, n_steps):
+        """Those of the orbits from states (m, dim)."""
+        ends, path, period = self._settled(states, n_steps)
+        gone = outside(path).any(axis=1)
+        labels = np.where(gone, DIVERGED, UNDECIDED)
+        open_ = np.flatnonzero(~gone)
+        for number, attractor in enumerate(self.found):
+            open_ = self._take(labels, open_, path, number, attractor)
+        while open_.size and self.lost < _MOST_LOST:
+            leader = open_[0]
+            attractor = self._attractor(ends[leader], path[leader], int(period[leader]))
+            if attractor is None:
+                self.lost += 1
+                open_ = open_[1:]
+                continue
+            if len(self.found) == _MOST_ATTRACTORS:
+                raise NotApplicable(
+                    f"there are more than {_MOST_ATTRACTORS} attractors at a distance of {self.same:.3g}, perhaps a "
+                    "continuum of them; give a larger distance, same=…, at which they count as one"
+                )
+            self.found.append(attractor)
+            labels[leader] = len(self.found) - 1
+            open_ = self._take(labels, open_[1:], path, len(self.found) - 1, attractor)
+        return labels
+
+    def _take(self, labels, open_, path, number, attractor):
+        """Label the orbits that end on an attractor; return the others."""
+        candidates = open_
+        for k in range(1, _TAIL + 1):
+            last, limit = self._wrapped(path[candidates, -k]), attractor.reach * (1 + 1e-9)
+            distance, _ = attractor.tree.query(last, p=np.inf, distance_upper_bound=limit)
+            candidates = candidates[np.isfinite(distance)]
+        labels[candidates] = number
+        return np.setdiff1d(open_, candidates, assume_unique=True)
+
+    def _settled(self, states, n_steps):
+        """The ends of orbits, the paths before, and their periods; those that have settled early are not prolonged."""
+        n_kept = _KEPT * self.most
+        early = n_steps if n_steps < 2 * n_kept else max(n_kept, n_steps // _EARLY)
+        ends, path = advanced(self.system, states, early, n_kept=n_kept)
+        period = self._periods(path)
+        late = np.flatnonzero((period == 0) & ~outside(path).any(axis=1))
+        if late.size and n_steps > early:
+            ends[late], path[late] = advanced(self.system, ends[late], n_steps - early, n_kept=n_kept)
+            period[late] = self._periods(path[late])
+        return ends, path, period
+
+    def _periods(self, path):
+        return periods(path, self.modulo, tolerance=self.tolerance, most=self.most)
+
+    def _attractor(self, end, path, period):
+        """What an orbit has settled on, None if on nothing that attracts."""
+        if period:
+            return None if self._multiplier(end, period) > _REPELLING else self._made(path[-period:], self.same, period)
+        _, path = advanced(self.system, end[None], _LONG, n_kept=_LONG)
+        path = path[0]
+        if outside(path).any():
+            return None
+        if self._periods(path[None, -_KEPT * self.most :])[0]:
+            return None  # which takes longer than the steps allowed for: most orbits to it would be undecided
+        middle = _LONG // 2
+        later = self._made(path[middle:], self.same, 0)
+        gap = float(later.tree.query(self._wrapped(path[:middle]), p=np.inf)[0].max())
+        if gap > max(_RECURRENT * float(np.ptp(path[middle:], axis=0).max()), self.same):
+            return None
+        return self._made(path[middle:], max(self.same, 2 * gap), 0)
+
+    def _made(self, points, reach, period):
+        circles = np.where(np.isfinite(self.modulo), self.modulo, 0.0)
+        return _Attractor(points, cKDTree(self._wrapped(points), boxsize=circles), reach, period)
+
+    def _wrapped(self, theta):
+        """Angles in [0, period)."""
+        theta = np.array(theta)
+        for j in np.flatnonzero(np.isfinite(self.modulo)):
+            theta[..., j] %= self.modulo[j]
+            theta[..., j][theta[..., j] >= self.modulo[j]] = 0.0  # a tiny negative angle, rounded
+        return theta
+
+    def _multiplier(self, x, period):
+        """Spectral radius of the derivative along a cycle."""
+        product = np.eye(self.system.dim)
+        for _ in range(period):
+            product = self.system.jacobian(x) @ product
+            x = self.system.function(x)
+        return float(np.abs(np.linalg.eigvals(product)).max()) if np.isfinite(product).all() else np.inf
