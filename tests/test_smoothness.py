@@ -124,6 +124,16 @@ def test_errors_cover_the_slope_of_correlated_pairs_where_those_for_independent_
     assert naive / n_runs < 0.95 - spread
 
 
+def test_a_correlation_that_hangs_on_one_part_of_the_run_has_no_use():
+    problem = ds.problems.exponential_wings(1.0)
+    x = np.full(320, 0.5)
+    x[:20] = np.linspace(3, 1.5, 20)  # within the first of 16 parts
+    fit = landscape.fit_smoothness(problem, x[:, None], measure="sharpness")
+    assert fit.correlation > 0.9
+    assert fit.correlation_interval[0] < 0
+    assert fit.p_value > 0.05
+
+
 def test_whole_paths_are_the_parts_where_there_are_enough():
     problem = ds.problems.egg_carton()
     assert landscape.fit_smoothness(problem, RNG.uniform(-3, 3, (20, 30, 2)), measure="sharpness").n_parts == 20

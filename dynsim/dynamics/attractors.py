@@ -97,7 +97,7 @@ def _kind(period):
 
 
 def basins(
-    map: Map,
+    system: Map,
     bounds: ArrayLike,
     n_cells: int | tuple[int, int],
     *,
@@ -115,7 +115,7 @@ def basins(
 
     Parameters
     ----------
-    map : Map
+    system : Map
         Whose θ has one or two coordinates; what a method remembers is as at the start of a run.
     bounds : array_like, shape (d, 2) or (2,)
         The box.
@@ -150,29 +150,29 @@ def basins(
     >>> [p.round(6).tolist() for p in found.points], found([[-0.3], [0.3]]).tolist()
     ([[[-1.0]], [[1.0]]], [0, 1])
     """
-    check_map("map", map)
-    if map.n_observed > 2:
-        raise NotApplicable(f"basins are for one or two coordinates, {map.name} has {map.n_observed}")
-    box = _check.box("bounds", bounds, map.n_observed)
+    check_map("system", system)
+    if system.n_observed > 2:
+        raise NotApplicable(f"basins are for one or two coordinates, {system.name} has {system.n_observed}")
+    box = _check.box("bounds", bounds, system.n_observed)
     sizes = (
-        tuple(np.broadcast_to(np.asarray(n_cells, dtype=object), (map.n_observed,)).tolist())
-        if np.size(n_cells) in (1, map.n_observed)
+        tuple(np.broadcast_to(np.asarray(n_cells, dtype=object), (system.n_observed,)).tolist())
+        if np.size(n_cells) in (1, system.n_observed)
         else ()
     )
     if not sizes:
-        raise ArgumentError(f"n_cells must be a number or {map.n_observed} of them, got {n_cells!r}")
+        raise ArgumentError(f"n_cells must be a number or {system.n_observed} of them, got {n_cells!r}")
     sizes = tuple(_check.count("n_cells", n) for n in sizes)
     n_steps, most = _check.count("n_steps", n_steps), _check.count("most", most)
     tolerance = _check.positive("tolerance", tolerance)
     if n_steps < _KEPT * most:
         raise ArgumentError(f"n_steps must be at least {_KEPT} times most = {most}, got {n_steps}")
     same = _SHARE_OF_BOX * float(np.ptp(box, axis=1).max()) if same is None else _check.positive("same", same)
-    _check.fits_in_memory("the cells", (*sizes, map.dim, 4), instead="use fewer of them")
-    starts = map.states(np.stack(np.meshgrid(*_centers(box, sizes), indexing="ij"), axis=-1).reshape(-1, len(sizes)))
-    search = _Search(map, same, tolerance, most)
-    together = max(1, _TOGETHER // (_KEPT * most * map.dim))
+    _check.fits_in_memory("the cells", (*sizes, system.dim, 4), instead="use fewer of them")
+    starts = system.states(np.stack(np.meshgrid(*_centers(box, sizes), indexing="ij"), axis=-1).reshape(-1, len(sizes)))
+    search = _Search(system, same, tolerance, most)
+    together = max(1, _TOGETHER // (_KEPT * most * system.dim))
     labels = np.concatenate([search.labels(starts[k : k + together], n_steps) for k in range(0, len(starts), together)])
-    settings = {"map": map.name, "n_steps": n_steps, "tolerance": tolerance, "most": most, "same": same}
+    settings = {"map": system.name, "n_steps": n_steps, "tolerance": tolerance, "most": most, "same": same}
     return _sorted(labels.reshape(sizes), search, box, settings)
 
 

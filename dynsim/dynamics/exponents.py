@@ -9,7 +9,7 @@ from dynsim._typing import ArrayLike
 from dynsim.averages.batches import Batches
 from dynsim.averages.estimate import Estimate
 from dynsim.averages.estimators import estimate
-from dynsim.dynamics.system import Map
+from dynsim.dynamics.system import Map, advanced
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.results.common import xarray_module
 
@@ -17,6 +17,7 @@ _FRAME_SEED = (
     0  # of the first tangent vectors: axes of the coordinates are invariant for many maps, random ones are not
 )
 _STDERRS = 3  # an exponent closer to 0 counts as 0 in the dimension, which would jump there
+_TOGETHER = 2**18  # numbers in the derivatives that are taken in one call
 _CLOSED = 1e-6  # relative distance at which the image of a point is the next point of a cycle
 
 
@@ -252,33 +253,51 @@ def _rates(system, x, n_exponents, *, burn_in, n_steps, every):
     rates = np.empty((m, n, n_exponents + 1))
     frame = np.linalg.qr(np.random.default_rng(_FRAME_SEED).normal(size=(d, n_exponents)))[0]
     frame = np.broadcast_to(frame, (m, d, n_exponents))
-    for k in range(first + n):
-        volume = np.zeros(m)
-        for step in range(every):
-            with np.errstate(all="ignore"):  # what is not finite is refused with its step
-                tangent, x = system.jacobian(x), system.function(x)
-                frame = tangent @ frame
-                volume += np.linalg.slogdet(tangent)[1]
-            _refuse_infinite(x, frame, k * every + step, every)
-        frame, R = np.linalg.qr(frame)
-        if k >= first:
-            with np.errstate(divide="ignore"):
-                rates[:, k - first, :-1] = np.log(np.abs(np.diagonal(R, axis1=1, axis2=2)))
-            rates[:, k - first, -1] = volume
+    together = max(1, _TOGETHER // (m * d * d * every))  # intervals whose derivatives are taken in one call
+    for begin in range(0, first + n, together):
+        intervals = range(begin, min(begin + together, first + n))
+        x, tangents, volumes = _tangents(system, x, len(intervals) * every, begin * every)
+        for k in intervals:
+            for step in range((k - begin) * every, (k - begin + 1) * every):
+                with np.errstate(all="ignore"):  # what is not finite is refused with its step
+                    frame = tangents[:, step] @ frame
+            if not np.isfinite(frame).all():
+                _refuse_infinite(frame, "the derivative along the orbit", (k + 1) * every, every)
+            frame, R = np.linalg.qr(frame)
+            if k >= first:
+                with np.errstate(divide="ignore"):
+                    rates[:, k - first, :-1] = np.log(np.abs(np.diagonal(R, axis1=1, axis2=2)))
+                rates[:, k - first, -1] = volumes[:, (k - begin) * every : (k - begin + 1) * every].sum(axis=1)
     return rates, x
 
 
-def _refuse_infinite(x, frame, step, every):
+def _tangents(system, x, n_steps, done):
+    """The states (m, d) after some steps, DF at those on the way (m, n_steps, d, d), and log|det DF| there.
+
+    ``done`` steps have been made before: only for messages.
+    """
+    states = np.empty((x.shape[0], n_steps + 1, x.shape[1]))
+    states[:, 0] = x
+    with np.errstate(all="ignore"):
+        if system.n_observed == system.dim:
+            _, states[:, 1:] = advanced(system, x, n_steps, n_kept=n_steps)
+        else:
+            for k in range(n_steps):
+                states[:, k + 1] = system.function(states[:, k])
+        if not np.isfinite(states).all():
+            lost = ~np.isfinite(states).all(axis=2)
+            _refuse_infinite(states, "the orbit", done + int(lost.any(axis=0).argmax()), 1)
+        tangents = system.jacobian(states[:, :-1])
+        return states[:, -1], tangents, np.linalg.slogdet(tangents)[1]
+
+
+def _refuse_infinite(values, what, step, every):
     """Say which orbit, or which derivative, is not finite any more."""
-    if np.isfinite(x).all() and np.isfinite(frame).all():
-        return
-    lost = ~np.isfinite(x).all(axis=1)
-    what = "the orbit" if lost.any() else "the derivative along the orbit"
-    lost = lost if lost.any() else ~np.isfinite(frame).all(axis=(1, 2))
-    advice = "; a smaller every may help" if every > 1 and what != "the orbit" else ""
+    lost = ~np.isfinite(values).all(axis=(1, 2))
+    advice = "; a smaller every may help" if every > 1 else ""
     raise ArgumentError(
         f"x0 must lead to bounded orbits, but {what} from start {np.flatnonzero(lost)[0]} is not finite after "
-        f"{step + 1} steps ({np.count_nonzero(lost)} of {lost.size} starts){advice}"
+        f"{step} steps ({np.count_nonzero(lost)} of {lost.size} starts){advice}"
     )
 
 

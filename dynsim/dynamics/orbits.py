@@ -131,12 +131,12 @@ class Orbit:
         return f"Orbit({self.settings['map']}: {starts}, {self.n_steps} steps{f', {blown} diverged' if blown else ''})"
 
 
-def orbit(map: Map, x0: ArrayLike, n_steps: int, *, burn_in: int = 0) -> Orbit:
+def orbit(system: Map, x0: ArrayLike, n_steps: int, *, burn_in: int = 0) -> Orbit:
     """Iterate a map: x_{k+1} = F(x_k).
 
     Parameters
     ----------
-    map : Map
+    system : Map
         From :func:`descent`, :func:`flow`, or your own.
     x0 : array_like
         A scalar, (d,) or (n_starts, d), where d is the dimension of the map, or that of θ: then the memory of a method
@@ -166,23 +166,23 @@ def orbit(map: Map, x0: ArrayLike, n_steps: int, *, burn_in: int = 0) -> Orbit:
     >>> found.period().tolist(), found.bands().tolist()
     ([0], [4])
     """
-    check_map("map", map)
+    check_map("system", system)
     n_steps, burn_in = _check.count("n_steps", n_steps), _check.count("burn_in", burn_in, least=0)
-    state = map.states(x0)
-    _check.fits_in_memory("the orbit", (len(state), n_steps + 1, map.dim), instead="use fewer steps, or a burn-in")
-    settings = {"map": map.name, "x0": state.tolist(), "n_steps": n_steps, "burn_in": burn_in}
-    state, _ = advanced(map, state, burn_in)
-    x = np.empty((len(state), n_steps + 1, map.dim))
+    state = system.states(x0)
+    _check.fits_in_memory("the orbit", (len(state), n_steps + 1, system.dim), instead="use fewer steps, or a burn-in")
+    settings = {"map": system.name, "x0": state.tolist(), "n_steps": n_steps, "burn_in": burn_in}
+    state, _ = advanced(system, state, burn_in)
+    x = np.empty((len(state), n_steps + 1, system.dim))
     x[:, 0] = state
-    if map.n_observed == map.dim:
-        _, x[:, 1:] = advanced(map, state, n_steps, n_kept=n_steps)
+    if system.n_observed == system.dim:
+        _, x[:, 1:] = advanced(system, state, n_steps, n_kept=n_steps)
     else:
         with np.errstate(all="ignore"):  # told of in ``diverged``
             for k in range(n_steps):
-                x[:, k + 1] = map.function(x[:, k])
+                x[:, k + 1] = system.function(x[:, k])
     gone = outside(x)
     diverged = np.where(gone.any(axis=1), burn_in + gone.argmax(axis=1), np.inf)
-    return Orbit(x, diverged, map.n_observed, map.modulo, settings)
+    return Orbit(x, diverged, system.n_observed, system.modulo, settings)
 
 
 def check_map(name, value):

@@ -271,10 +271,12 @@ def _line(sums):
 
 
 def _correlation(sums):
-    """Fisher's artanh of the correlation, and the slope."""
+    """Fisher's artanh of the correlation, and the slope; 0 where a part that all the spread is in has been left out."""
     _, _, x, y, cov = _spreads(sums)
-    r = np.clip(cov / np.sqrt(x * y), -1 + 1e-15, 1 - 1e-15)
-    return np.stack([np.arctanh(r), cov / x], axis=1)
+    spread = (x > 0) & (y > 0)
+    r = np.divide(cov, np.sqrt(x * y), out=np.zeros_like(cov), where=spread)
+    slope = np.divide(cov, x, out=np.zeros_like(cov), where=spread)
+    return np.stack([np.arctanh(np.clip(r, -1 + 1e-15, 1 - 1e-15)), slope], axis=1)
 
 
 def _jackknifed(function, x, y, part):
