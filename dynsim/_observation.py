@@ -40,14 +40,14 @@ def named_observers(observe):
 
 def averaging(average, dim):
     """The observer that ``average`` stands for."""
-    from dynsim.observers import BatchMeans
+    from dynsim.observers import AverageOf, BatchMeans
 
     if isinstance(average, BatchMeans):
         return average
-    if not (callable(average) or (isinstance(average, Mapping) and average)):
+    if not (callable(average) or isinstance(average, AverageOf) or (isinstance(average, Mapping) and average)):
         raise ArgumentError(
-            "average must be a function of x (..., dim), such functions by name, or observers.BatchMeans(function), "
-            f"got {average!r}"
+            "average must be a function of x (..., dim), such as problem.loss, such functions by name, "
+            f"observers.AverageOf(problem, quantity) or observers.BatchMeans(function), got {average!r}"
         )
     observer = BatchMeans(average)
     observer._shape(dim, called="average")

@@ -23,7 +23,10 @@ def test_examples_in_docstrings(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-NAMES = ("tutorial", "methods", "own-problem", "sdes", "densities", "step-sizes", "long-runs")
+NAMES = (
+    *("tutorial", "methods", "own-problem", "sdes", "densities", "step-sizes", "time-averages", "edge-of-stability"),
+    *("heavy-tails", "long-runs"),
+)
 PAGES = ("README.md", *(f"docs/{page}.md" for page in NAMES))
 
 

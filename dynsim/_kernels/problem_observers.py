@@ -7,13 +7,14 @@ params: [address, number of terms, level, weights (n_terms,), parameters of the 
 """
 
 import functools
+import itertools
 
 import numpy as np
 from numba import types
 from numba.core import config
 
 from dynsim._kernels.fields import GRADIENTS, LOSSES
-from dynsim._kernels.jit import addresses_of, formula, function_at, kernel_of, widest_vectors
+from dynsim._kernels.jit import BLOCK, VECTOR, addresses_of, formula, function_at, kernel_of, widest_vectors
 from dynsim._kernels.observing import OBSERVER
 
 _losses_at, _gradients_at = function_at(*LOSSES), function_at(*GRADIENTS)
@@ -23,6 +24,13 @@ _HEADER = 3
 def params_of(field, arguments, weights, params, level):
     """What an observer is given of a problem. The field must be kept alive meanwhile."""
     return [_number_of(field, arguments), weights.size, level, *weights, *params]
+
+
+def params_of_several(parts):
+    """One list of several: where each begins and the last ends, and then what ``params_of`` says of each."""
+    header = len(parts) + 1
+    ends = itertools.accumulate((len(part) for part in parts), initial=header)
+    return [*ends, *itertools.chain.from_iterable(parts)] if parts else []
 
 
 def _number_of(field, arguments):
@@ -72,6 +80,21 @@ def fill_gradient_norm(x, params, out):
             out[i] += total[j, i] * total[j, i]
     for i in range(x.shape[1]):
         out[i] = np.sqrt(out[i])
+
+
+FILLS = {"loss": fill_loss, "gradient-norm": fill_gradient_norm}
+
+
+@functools.cache
+def filling(quantity):
+    """The fill of a quantity, compiled: for kernels that are generated, which would compile it anew each time."""
+    fill = FILLS[quantity]
+
+    @kernel_of(fill, types.void(BLOCK, VECTOR, VECTOR), cache=True)
+    def filled(x, params, out):
+        fill(x, params, out)
+
+    return filled
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from dynsim._kernels.observing import observer_kernel
+from dynsim._kernels.problem_observers import filling
 from dynsim._kernels.user_fields import built
 
 BATCHES = 256  # at most so many batches are kept, as in dynsim.averages; when there are as many, neighbors are merged
@@ -23,6 +24,7 @@ def observe(n, t, path, live, x, params, lanes, tally):
 _BATCH_MEANS = """
 def observe(n, t, path, live, x, params, lanes, tally):
     widest_vectors()
+    {fills}
     size = 1
     while BATCHES * size <= n:
         size *= 2
@@ -45,6 +47,9 @@ def observe(n, t, path, live, x, params, lanes, tally):
         value = {values}
         {adds}
 """
+_FILL = """\
+values{f} = np.empty(x.shape[1])
+    function{f}(x, params[np.int64(params[{k}]) : np.int64(params[{k} + 1])], values{f})"""
 _WELFORD = """\
 away = {value} - lanes[{c} * BATCHES + batch, i]
         lanes[({q} + {c}) * BATCHES + batch, i] = (1.0 - share) * (
@@ -87,13 +92,22 @@ def average(function, shape):
 def batch_means(functions, shape):
     """Lanes c·BATCHES + b are the mean of batch b of component c, (q + c)·BATCHES + b its variance so far.
 
-    The components are those of one function, or the numbers that several functions return.
+    The components are those of one function, or the numbers that several functions return. Instead of a function a
+    quantity of a problem may be named; the params are then those of ``problem_observers.params_of_several``.
     """
-    names = {f"function{f}": function for f, function in enumerate(functions)}
-    calls = [f"{name}(point(x, i))" for name in names]
+    names, fills, calls = {}, [], []
+    for f, function in enumerate(functions):
+        if isinstance(function, str):
+            names[f"function{f}"] = filling(function)
+            calls.append(f"values{f}[i]")
+            fills.append(_FILL.format(f=f, k=len(fills)))
+        else:
+            names[f"function{f}"] = function
+            calls.append(f"function{f}(point(x, i))")
     values = calls[0] if len(calls) == 1 else f"({', '.join(calls)})"
     q = math.prod(shape)
-    source = _BATCH_MEANS.format(q=q, values=values, adds=_each(shape, _WELFORD.replace("{q}", str(q))))
+    adds = _each(shape, _WELFORD.replace("{q}", str(q)))
+    source = _BATCH_MEANS.format(q=q, fills="\n    ".join(fills), values=values, adds=adds)
     return _build(source.replace("BATCHES", str(BATCHES)), **names)
 
 

@@ -29,7 +29,7 @@ class Estimate:
     dof : ndarray
         Degrees of freedom of Student's t in :meth:`interval`.
     cov : ndarray, shape (q, q)
-        Joint covariance of the averages, (1, 1) for one number: its diagonal is ``stderr``².
+        Joint covariance of the averages, (1, 1) for one number: its diagonal is the square of ``stderr``.
     n_effective : ndarray
         Independent observations that would give this error: Var(φ)/stderr².
     tau : ndarray

@@ -125,12 +125,12 @@ def correlation_dimension(
     TooShort
         If the scaling range spans less than a factor of 10 in C, or fewer than 4 radii.
 
+    Source: Grassberger and Procaccia (1983), Physica D 9, 189-208; Theiler (1986), Phys. Rev. A 34, 2427;
+    Takens (1985), Lecture Notes in Mathematics 1125.
+
     See Also
     --------
     dynsim.invariant_measure : its ``details["verdict"]`` tells the same of a law on cells, in one or two dimensions.
-
-    Source: Grassberger and Procaccia (1983), Physica D 9, 189-208; Theiler (1986), Phys. Rev. A 34, 2427;
-    Takens (1985), Lecture Notes in Mathematics 1125.
 
     Examples
     --------

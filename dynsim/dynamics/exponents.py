@@ -53,7 +53,7 @@ class LyapunovExponents:
 
     @property
     def dimension(self) -> float:
-        """Kaplan–Yorke dimension D = j + (λ_1 + … + λ_j)/|λ_{j+1}|, j the largest with λ_1 + … + λ_j ≥ 0.
+        r"""Kaplan–Yorke dimension D = j + (λ_1 + … + λ_j)/\|λ_{j+1}\|, j the largest with λ_1 + … + λ_j ≥ 0.
 
         An exponent within three standard errors of 0 counts as 0: so a cycle of a flow has D = 1, a torus 2.
 
@@ -204,7 +204,7 @@ def lyapunov_exponents(
 
 
 def floquet_multipliers(system: Map, cycle: ArrayLike) -> np.ndarray:
-    """Eigenvalues μ of DF(x_p) ⋯ DF(x_1) around a periodic orbit, largest first: it attracts if all |μ| < 1.
+    r"""Eigenvalues μ of DF(x_p) ⋯ DF(x_1) around a periodic orbit, largest first: it attracts if all \|μ\| < 1.
 
     Parameters
     ----------

@@ -50,9 +50,9 @@ class Orbit:
         return self.x.shape[1] - 1
 
     def period(self, *, tolerance: float = 1e-6, most: int = 64) -> np.ndarray:
-        """The period of the cycle that each orbit has settled on, 1 for a fixed point; shape (n_starts,).
+        r"""The period of the cycle that each orbit has settled on, 1 for a fixed point; shape (n_starts,).
 
-        It is the smallest p such that in the second half of the orbit all |x_{k+p} − x_k| are within the tolerance and
+        It is the smallest p such that in the second half of the orbit all \|x_{k+p} − x_k\| are within tolerance and
         shrink in geometric progression, the sum of which, the distance to the cycle, is within it as well, or are down
         to rounding. So an orbit on its way to a fixed point, alternating about it, has not period 2; one that still
         has far to go, as at a bifurcation where convergence is not geometric, has none, and neither has a rotation by

@@ -11,6 +11,7 @@ from dynsim._typing import ArrayLike, Region
 from dynsim.errors import ArgumentError
 from dynsim.observed import Averages, BatchedMeans, Passages, Visited
 from dynsim.observers.base import Observer, compiled, plain, returned_shape
+from dynsim.observers.problems import AverageOf, of_problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +51,15 @@ class BatchMeans(Observer):
 
     Parameters
     ----------
-    function : callable or mapping of str to callable
-        φ, as in :class:`Average`; or several by name, each returning one number or truth value, whose errors are then
-        estimated jointly.
+    function : callable, AverageOf, or mapping of str to these
+        φ, as in :class:`Average`, or ``problem.loss`` of a problem, or ``AverageOf(problem, quantity)``; or several by
+        name, each returning one number or truth value, whose errors are then estimated jointly. Of a problem each
+        observation costs ``n_terms`` evaluations for each path, which ``every`` makes fewer.
     burn_in, every : int, optional
         As in :class:`Observer`.
     """
 
-    function: Callable | Mapping[str, Callable]
+    function: Callable | AverageOf | Mapping[str, Callable | AverageOf]
 
     def __post_init__(self):
         super().__post_init__()
@@ -66,17 +68,24 @@ class BatchMeans(Observer):
                 raise ArgumentError("function must name at least one φ")
             for name in self.function:
                 _check.instance("a name of φ", name, str, "a string")
-            object.__setattr__(self, "function", dict(self.function))
+            function = {name: of_problem(f"function[{name!r}]", phi) for name, phi in self.function.items()}
+        else:
+            function = of_problem("function", self.function)
+        object.__setattr__(self, "function", function)
 
     @property
     def _names(self):
         return tuple(self.function) if isinstance(self.function, dict) else ()
 
+    @property
+    def _functions(self):
+        return tuple(self.function.values()) if self._names else (self.function,)
+
     def _shape(self, dim, called="function"):
         if not self._names:
-            return returned_shape(called, self.function, dim)
+            return _shape_of(called, self.function, dim)
         for name, function in self.function.items():
-            if returned_shape(f"{called}[{name!r}]", function, dim) != ():
+            if _shape_of(f"{called}[{name!r}]", function, dim) != ():
                 raise ArgumentError(f"{called}[{name!r}] must return one number, not several; give each its name")
         return (len(self.function),)
 
@@ -84,10 +93,17 @@ class BatchMeans(Observer):
         from dynsim._kernels import user_observers
 
         shape = self._shape(dim)
-        functions = tuple(self.function.values()) if self._names else (self.function,)
+        object.__setattr__(self, "_is_number", shape == ())  # for _result, which is not told the dim
+        functions = tuple(phi.quantity if isinstance(phi, AverageOf) else phi for phi in self._functions)
         if self._names and len(functions) == 1:
             shape = ()
         return compiled("function", user_observers.batch_means, functions, shape)
+
+    def _params(self, dim, n_paths, n_steps):
+        from dynsim._kernels.problem_observers import params_of_several
+
+        of_problems = [phi for phi in self._functions if isinstance(phi, AverageOf)]
+        return params_of_several([phi._params(dim, n_paths, n_steps) for phi in of_problems])
 
     def _start(self, dim):
         from dynsim._kernels.user_observers import BATCHES
@@ -110,9 +126,16 @@ class BatchMeans(Observer):
             n_rest=n_rest,
             start=self.burn_in * unit,
             interval=self.every * unit,
-            shape=means.shape[2:] if self._names or means.shape[2] > 1 else (),
+            shape=() if self._is_number else means.shape[2:],
             names=self._names,
         )
+
+
+def _shape_of(name, function, dim):
+    if isinstance(function, AverageOf):
+        function._refuse_another(dim, name)
+        return ()
+    return returned_shape(name, function, dim)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,14 +32,17 @@ class _OfProblem(Observer):
         _check.choice("quantity", self.quantity, QUANTITIES)
         object.__setattr__(self, "_content", self.problem.fingerprint())
 
+    def _refuse_another(self, dim, called="problem"):
+        if dim != self.problem.dim:
+            raise ArgumentError(
+                f"{called} must have the dim of the run, {dim}, but {self.problem.name} has dim {self.problem.dim}"
+            )
+
     def _kernel_of(self, make, dim):
         from dynsim._kernels import problem_observers as kernels
 
-        if dim != self.problem.dim:
-            raise ArgumentError(
-                f"problem must have the dim of the run, {dim}, but {self.problem.name} has dim {self.problem.dim}"
-            )
-        return getattr(kernels, make)(kernels.fill_loss if self.quantity == "loss" else kernels.fill_gradient_norm)
+        self._refuse_another(dim)
+        return getattr(kernels, make)(kernels.FILLS[self.quantity])
 
     def _params(self, dim, n_paths, n_steps):
         from dynsim._kernels.fields import GRADIENTS, LOSSES
@@ -49,6 +52,10 @@ class _OfProblem(Observer):
         loss = self.quantity == "loss"
         of, arguments = (problem.losses_field, LOSSES) if loss else (problem.gradients_field, GRADIENTS)
         return params_of(of, arguments, problem.weights, problem.params, level)
+
+    def _at(self, x):
+        """The quantity at x (..., dim), (...)."""
+        return self.problem.loss(x) if self.quantity == "loss" else np.linalg.norm(self.problem.gradient(x), axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +113,12 @@ class AverageOf(_OfProblem):
     quantity : {"loss", "gradient-norm"}, optional
     burn_in, every : int, optional
         As in :class:`Observer`.
+
+    Notes
+    -----
+    Where the average is wanted with an error that knows of correlation in time, it stands for φ:
+    ``iterate(..., average=AverageOf(problem, "gradient-norm"))``; there ``problem.loss`` says the same as
+    ``AverageOf(problem)``.
     """
 
     def _kernel(self, dim):
@@ -116,6 +129,18 @@ class AverageOf(_OfProblem):
 
     def _result(self, lanes, tally, n, diverged, end, unit):
         return Averages(n, lanes / max(n, 1), np.isinf(diverged))
+
+
+def of_problem(name, function):
+    """``AverageOf(problem)`` for ``problem.loss``; any other φ as it is.
+
+    An ``AverageOf`` that leaves out steps of its own is refused under the name that it goes by.
+    """
+    if hasattr(getattr(function, "__self__", None), "losses_field") and function.__qualname__ == "Problem.loss":
+        return AverageOf(function.__self__)
+    if isinstance(function, AverageOf) and (function.burn_in, function.every) != (0, 1):
+        raise ArgumentError(f"{name} must leave burn_in and every to the average that it is part of, got {function!r}")
+    return function
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,9 +60,9 @@ class VarianceGrowth:
 
 
 def variance_growth(values: ArrayLike, *, sizes: ArrayLike | None = None, rng: Seed = 0) -> VarianceGrowth:
-    """The empirical variance of subsamples against their size, with the slope on logarithmic axes (Z Fig. 4-1 d, h).
+    r"""The empirical variance of subsamples against their size, with the slope on logarithmic axes (Z Fig. 4-1 d, h).
 
-    For a tail P(|X| > x) ~ x^{−α} with α < 2, X² has the index α/2 < 1, so that the sum of n squares grows as n^{2/α}
+    For a tail P(\|X\| > x) ~ x^{−α} with α < 2, X² has the index α/2 < 1, so that the sum of n squares grows as n^{2/α}
     and the empirical variance as n^{2/α − 1} S, with S positive and stable of index α/2: its mean is infinite, but its
     median is finite, as is E log of it, and both grow with slope
 

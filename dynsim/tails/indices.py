@@ -23,7 +23,7 @@ def tail_index(
     center: float = 0.0,
     tau: float = 1.0,
 ) -> TailIndex:
-    """The tail index α of a sample, P(|X| > x) ~ x^{−α}, by one of three estimators.
+    r"""The tail index α of a sample, P(\|X\| > x) ~ x^{−α}, by one of three estimators.
 
     ============= ==================================== =======================================================
     method        is right for                         misleads
@@ -71,7 +71,7 @@ def tail_index(
 def hill(
     values: ArrayLike, *, n_tail: int | None = None, side: str = "both", center: float = 0.0, tau: float = 1.0
 ) -> TailIndex:
-    """Hill's estimator, 1/α = (1/k) Σ_{i≤k} log(X_(i)/X_(k+1)) of the k largest values: stderr α/√k.
+    r"""Hill's estimator, 1/α = (1/k) Σ_{i≤k} log(X_(i)/X_(k+1)) of the k largest values: stderr α/√k.
 
     For exact Pareto tails it is the maximum likelihood estimate, with mean α k/(k − 1). Otherwise the tail is Pareto
     only far out, P(X > x) = C x^{−α}(1 + D x^{ρα} + …), ρ < 0, and k trades variance against a bias of the order of
@@ -92,7 +92,7 @@ def hill(
     n_tail : int, optional
         k, by default the one with the least estimated mean square error.
     side : {"both", "upper", "lower"}, optional
-        The tail of |X|, X or −X.
+        The tail of \|X\|, X or −X.
     center : float, optional
         Subtracted first. Far from 0, as losses are, values show their tail only after that: take their median.
     tau : float, optional
@@ -131,7 +131,7 @@ def hill(
 def moment(
     values: ArrayLike, *, n_tail: int | None = None, side: str = "both", center: float = 0.0, tau: float = 1.0
 ) -> TailIndex:
-    """The moment estimator of Dekkers, Einmahl & de Haan, of the extreme value index γ of any tail.
+    r"""The moment estimator of Dekkers, Einmahl & de Haan, of the extreme value index γ of any tail.
 
     γ = M1 + 1 − ½ / (1 − M1²/M2),  M_j = (1/k) Σ_{i≤k} log^j(X_(i)/X_(k+1)).
 
@@ -145,7 +145,7 @@ def moment(
     n_tail : int, optional
         k, by default that of :func:`hill`.
     side : {"both", "upper", "lower"}, optional
-        The tail of |X|, X or −X.
+        The tail of \|X\|, X or −X.
     center : float, optional
         Subtracted first.
     tau : float, optional

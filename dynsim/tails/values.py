@@ -15,9 +15,9 @@ _SURE = 3  # standard errors by which an index must lie below 2
 
 @dataclass(frozen=True, eq=False)
 class TailIndex:
-    """The index α of a tail P(|X| > x) ~ x^{−α}, from :func:`dynsim.tails.tail_index`.
+    r"""The index α of a tail P(\|X\| > x) ~ x^{−α}, from :func:`dynsim.tails.tail_index`.
 
-    The smaller, the heavier: E|X|^q is finite for q < α and infinite for q > α.
+    The smaller, the heavier: E\|X\|^q is finite for q < α and infinite for q > α.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ _EXAMPLES = ("printed", "half-turn")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WindowedAverages:
-    """Averages of f over a window that moves along a cycle, exactly, from :func:`dynsim.theory.lemma_6_4_2`.
+    r"""Averages of f over a window that moves along a cycle, exactly, from :func:`dynsim.theory.lemma_6_4_2`.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class WindowedAverages:
     increments : tuple of Fraction
         M_t − M_{t−1} of the averages M_t = (1/n) Σ_{i=t}^{t+n−1} f(θ_i), for t = 2 … p + 1; they repeat.
     limsup : Fraction
-        The largest of their absolute values: limsup |M_t − M_{t−1}|.
+        The largest of their absolute values: limsup \|M_t − M_{t−1}\|.
     printed : Fraction
         1/(2n), what the paper's proof says it is at least.
     """
@@ -61,16 +61,16 @@ class WindowedAverages:
 
 
 def lemma_6_4_2(n: int, *, example: str = "printed") -> WindowedAverages:
-    """Z Lemma 6.4.2: averages over a window of length n that never settle, in rational arithmetic.
+    r"""Z Lemma 6.4.2: averages over a window of length n that never settle, in rational arithmetic.
 
     f(θ) = −ρθ for θ ≤ 0 and (1 − ρ)θ for θ > 0, so that θ − f'(θ) turns the interval (ρ − 1, ρ] by ρ: a step to the
     right from θ ≤ 0, one of 1 − ρ to the left from θ > 0.
 
     * ``"printed"``, (6.11): ρ = 1/(n + 1) from θ_0 = 0.2/(n + 1), a cycle θ_k = −1 + (k + 0.2)/(n + 1) of period n + 1
-      (the paper has k − 0.8). It has limsup |M_t − M_{t−1}| = (0.8n − 0.2)/(n(n + 1)²), of order n⁻² and not at least
+      (the paper has k − 0.8). It has limsup \|M_t − M_{t−1}\| = (0.8n − 0.2)/(n(n + 1)²), of order n⁻² and not at least
       1/(2n) as printed, for any n: f is at most n/(n + 1)² there.
     * ``"half-turn"``: the lemma is true all the same. With ρ = 1/2 for odd n, ρ = (n − 1)/(2n) for even n, nρ is half
-      a turn more than whole ones: θ_{t+n} lies opposite to θ_t, and limsup |M_t − M_{t−1}| is nearly 1/(4n). The
+      a turn more than whole ones: θ_{t+n} lies opposite to θ_t, and limsup \|M_t − M_{t−1}\| is nearly 1/(4n). The
       cycle has period 2, or 2n; it is begun at θ_0 = 1/(10n).
 
     Parameters
