@@ -16,7 +16,8 @@ _SPAN = (0.5, 2.5)  # default range of step sizes, of the edge of stability 2/sh
 _ASIDE = 0.03  # how far beside a minimum orbits start, of the box or of the minimum's size
 _MOST_STARTS = 4
 _MOST_ROWS = 16  # of the table
-_STEPS = 20_000  # behind each exponent
+_STEPS = 8000  # behind each exponent
+_STDERRS = 4  # by which an exponent is above 0 for chaos
 
 QUANTITIES = ("loss", "gradient-norm", "coordinate")
 
@@ -46,12 +47,9 @@ class EdgeOfStability:
         stretches = self.stretches()
         for low, high, what in stretches[:_MOST_ROWS]:
             span = number(low, 4) if low == high else f"{low:.4g} to {high:.4g}"
-            inside = [eta for eta in self.exponents if low <= eta <= high]
-            exponent = "-"
-            if inside:
-                found = self.exponents[inside[0]]
-                exponent = with_error(float(found.value[0]), float(found.stderr[0]))
-            rows.append((span, " or ".join(map(_said, what)), exponent))
+            found = next((self.exponents[eta] for eta in self.exponents if low <= eta <= high), None)
+            exponent = "-" if found is None else with_error(float(found.value[0]), float(found.stderr[0]))
+            rows.append((span, " or ".join(_said(period, found) for period in what), exponent))
         lines = [
             f"{self.problem.name}: gradient descent from {self.settings['start']}; it is stable at its lowest minimum "
             f"below 2/sharpness = {number(self.edge, 4)}"
@@ -169,7 +167,9 @@ def _starts(problem, points, x0):
     return few + _ASIDE * size * np.cos(1.0 + np.arange(problem.dim)), "beside each minimum"
 
 
-def _said(period):
-    return {-1: "nothing: it diverges", 0: "no cycle: chaos or a slow approach", 1: "a fixed point"}.get(
-        period, f"a cycle of {period}"
-    )
+def _said(period, exponents):
+    if period == 0:
+        known = exponents is not None
+        chaotic = known and exponents.value[0] > _STDERRS * exponents.stderr[0]
+        return "chaos" if chaotic else "no cycle found yet" if known else "no cycle: chaos or a slow approach"
+    return {-1: "nothing: it diverges", 1: "a fixed point"}.get(period, f"a cycle of {period}")
