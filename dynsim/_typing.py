@@ -14,10 +14,10 @@ Region = Callable[[np.ndarray], np.ndarray]
 Seed = int | np.random.SeedSequence | np.random.Generator | None
 
 if TYPE_CHECKING:
-    from dynsim.observers import BatchMeans, Observer
+    from dynsim.observers import AverageOf, BatchMeans, Observer
 
 # What a run is to observe
 Observe = Union["Observer", "Sequence[Observer]", "Mapping[str, Observer]", None]
 # What a run is to average, and the error at which it may stop: relative, or by kind
-Average = Union[Callable, "Mapping[str, Callable]", "BatchMeans", None]
+Average = Union[Callable, "AverageOf", "Mapping[str, Callable | AverageOf]", "BatchMeans", None]
 Until = float | Mapping[str, float] | None

@@ -67,7 +67,8 @@ def iterate(
         Statistics to keep while the run goes on, from :mod:`dynsim.observers`; found in ``result.observed`` by name.
     average : function, mapping of str to functions, or observers.BatchMeans, optional
         φ(x) for x (..., dim), whose average over paths and time is to be told with its error, in ``result.average``;
-        written as for :class:`dynsim.observers.Average`. Several by name are estimated jointly.
+        written as for :class:`dynsim.observers.Average`. ``problem.loss`` is one too, and the length of the gradient
+        ``observers.AverageOf(problem, "gradient-norm")``. Several by name are estimated jointly.
     until : float or dict, optional
         Stop as soon as the standard error of the average is so small, relative to its value; ``n_steps`` is then the
         most that are made, and a warning says if they were too few. ``{"absolute": 1e-3}`` for values that may be 0;

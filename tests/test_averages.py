@@ -206,7 +206,7 @@ def test_numbers_are_shown_to_two_digits_of_their_error(value, stderr, text):
 
 def test_too_few_observations_are_refused_with_what_is_needed():
     x = autoregression(np.random.default_rng(9), (1, 300), 0.97)
-    with pytest.raises(TooShort, match=r"300 observations are too few .* per chain, or 8 chains") as caught:
+    with pytest.raises(TooShort, match=r"300 observations are too few .* per chain, or as many more") as caught:
         estimate(batches(x))
     assert abs(float(caught.value.estimate) - x.mean()) < 1e-12
     needed = int(re.search(r"about ([\d ]+) observations", str(caught.value)).group(1).replace(" ", ""))
@@ -216,13 +216,92 @@ def test_too_few_observations_are_refused_with_what_is_needed():
 def test_few_chains_that_disagree_are_refused_and_many_named():
     shift = np.repeat([0.0, 3.0], [9, 3])[:, None]
     x = np.random.default_rng(10).normal(size=(12, 2000)) + shift * 0.3
-    with pytest.raises(TooShort, match=r"or 8 chains, .* \(chains: 2 of mean .*, 2 of mean"):
+    with pytest.raises(TooShort, match=r"8 chains, or much longer .* \(chains: 2 of mean .*, 2 of mean"):
         estimate(batches(x[7:11]))
     with pytest.warns(PoorMixing, match=r"chains: 9 of mean .* near \(0\), 3 of mean .* near \(3\)"):
         found = estimate(batches(x, positions=shift))
     assert bool(found.between)
     assert float(found.dof) == 11
     assert float(found.stderr) == pytest.approx(x.mean(axis=1).std(ddof=1) / np.sqrt(12))
+
+
+def switches(rng, m, n, rate):
+    """0 and 1, changing with a small probability."""
+    return (np.cumsum(rng.random((m, n)) < rate, axis=1) + rng.integers(0, 2, (m, 1))) % 2.0
+
+
+@pytest.mark.parametrize(("m", "n", "rate"), [(4, 5000, 1 / 1500), (1, 20_000, 1 / 1500), (1, 4000, 1 / 800)])
+def test_a_dozen_events_are_refused_however_they_fall(m, n, rate):
+    rng, accepted = np.random.default_rng(20), 0
+    for _ in range(60):
+        try:
+            estimate(batches(switches(rng, m, n, rate)), burn_in=0)
+            accepted += 1
+        except TooShort:
+            pass
+    assert accepted <= 2
+    for _ in range(20):  # and a few hundred are enough
+        estimate(batches(switches(rng, 1, 20_000, 0.02)), burn_in=0)
+
+
+def test_a_common_start_is_named_where_chains_disagree():
+    x = np.random.default_rng(21).normal(size=(12, 2000)) + np.repeat([0.0, 0.9], [9, 3])[:, None]
+    with pytest.warns(PoorMixing, match=r"they all started at \(0.25\): start them at dispersed points"):
+        estimate(batches(x, start_point=np.array([0.25])))
+    with pytest.warns(PoorMixing) as caught:
+        estimate(batches(x))
+    assert "started at" not in str(caught[0].message)
+
+
+def test_chains_that_arrive_late_are_burn_in_and_no_heavy_tail():
+    rng = np.random.default_rng(22)
+    x = rng.normal(size=(64, 20_000)) * 0.01
+    for i, late in enumerate(rng.geometric(1 / 250, 32)):
+        x[i, :late] += 1.0
+    found = estimate(batches(x))
+    assert x[:32, int(found.burn_in) :].max() < 0.1
+    assert abs(float(found)) < 5 * float(found.stderr)
+
+
+def test_rare_visits_to_other_values_are_no_heavy_tail():
+    rng = np.random.default_rng(23)
+    x = rng.normal(size=(4, 20_000)) * 0.01
+    for i, k in zip(rng.integers(0, 4, 40), rng.integers(0, 19_900, 40), strict=True):
+        x[i, k : k + rng.geometric(1 / 20)] += rng.random()
+    estimate(batches(x), burn_in=0)
+
+
+def test_chains_in_phase_share_the_ends_of_their_cycle():
+    rng = np.random.default_rng(24)
+    steps = np.arange(2401)
+    x = 10.0 * (steps % 12 == 0) + 0.1 * rng.random((16, 2401))  # one more of the twelfth states than is due
+    found = estimate(batches(x))
+    error = abs(float(found) - 10 / 12 - 0.05)
+    assert error > 0.9 * 10 * 11 / 12 / 2401
+    assert error < 4 * float(found.stderr)
+    shifted = x[:, :2389] * 0 + 10.0 * ((steps[:2389] + 3 * np.arange(16)[:, None]) % 12 == 0)
+    shifted += 0.1 * rng.random(shifted.shape)
+    assert float(estimate(batches(shifted)).stderr) < 0.5 * float(found.stderr)
+
+
+def test_a_noisy_cycle_is_resolved_however_it_beats_against_the_batches():
+    rng = np.random.default_rng(25)
+    for period in (7, 12, 23):
+        x = (np.arange(20_000) % period == 0) + 1e-3 * rng.normal(size=(1, 20_000))
+        found = estimate(batches(x))
+        assert abs(float(found) - 1 / period) < 5 * float(found.stderr) < 2e-3
+
+
+def test_chains_on_one_cycle_agree_up_to_rounding():
+    rng = np.random.default_rng(26)
+    x = np.tile([1.0, 2.0], 2000) * (1 + 1e-15 * rng.normal(size=(12, 1))) + 1e-16 * rng.normal(size=(12, 4000))
+    assert float(estimate(batches(x)).r_hat) < 1.01
+
+
+def test_a_stationary_ensemble_does_not_drift():
+    rng = np.random.default_rng(27)
+    for _ in range(100):
+        estimate(batches(autoregression(rng, (16, 1000), 0.8)), burn_in=0)
 
 
 def test_chains_that_never_left_their_start_are_refused():
@@ -267,6 +346,10 @@ def test_bad_arguments_are_refused():
         estimate(run, method="soakl")
     with pytest.raises(ArgumentError, match="burn_in must be at least 0 and less than the run, 100, got 100"):
         estimate(run, burn_in=100)
+    with pytest.raises(ArgumentError, match="burn_in must be at least 0 and less than the run, 100, got -0.5"):
+        estimate(run, burn_in=-0.5)
+    with pytest.raises(TooShort, match="after a burn-in of 95 are too few"):
+        estimate(run, burn_in=95)
     with pytest.raises(ArgumentError, match="burn_in is not known"):
         estimate(run, burn_in="automatic")
 

@@ -10,21 +10,25 @@ from dynsim import landscape
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.landscape.smoothness_fit import _jackknifed, _line
 
-RNG = np.random.default_rng(1)
 QUARTIC = ds.Problem.from_terms(lambda theta, n: theta[0] ** 4, n_terms=1, dim=1)
 
 
-def test_along_the_steps_of_a_quadratic_it_is_the_curvature_in_their_direction():
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+def test_along_the_steps_of_a_quadratic_it_is_the_curvature_in_their_direction(rng):
     values = np.array([1.0, 3.0, 10.0])
-    x = RNG.normal(size=(2, 6, 3))
+    x = rng.normal(size=(2, 6, 3))
     smoothness, norm = landscape.local_smoothness(ds.problems.quadratic(values), x)
     d = np.diff(x, axis=1)
     assert np.allclose(smoothness, np.linalg.norm(values * d, axis=-1) / np.linalg.norm(d, axis=-1), rtol=1e-12)
     assert np.allclose(norm, np.linalg.norm(values * x[:, :-1], axis=-1), rtol=1e-14)
 
 
-def test_along_the_steps_of_a_quartic_it_is_the_largest_of_the_chords():
-    x = RNG.uniform(-2, 2, 9)
+def test_along_the_steps_of_a_quartic_it_is_the_largest_of_the_chords(rng):
+    x = rng.uniform(-2, 2, 9)
     smoothness, _ = landscape.local_smoothness(QUARTIC, x[:, None], n_fractions=3)
     for k, (start, end) in enumerate(itertools.pairwise(x)):
         d = end - start
@@ -39,8 +43,8 @@ def test_where_no_step_is_made_there_is_none():
 
 
 @pytest.mark.parametrize("measure", ["steps", "sharpness"])
-def test_a_parabola_has_no_slope_and_its_curvature_for_intercept(measure):
-    x = RNG.normal(size=(200, 1))
+def test_a_parabola_has_no_slope_and_its_curvature_for_intercept(measure, rng):
+    x = rng.normal(size=(200, 1))
     fit = landscape.fit_smoothness(ds.problems.quadratic([7.0]), x, measure=measure)
     assert pytest.approx([7.0, 0.0], rel=1e-6, abs=1e-6) == [fit.L0, fit.L1]
     assert fit.bound == pytest.approx((7.0, 0.0), rel=1e-6, abs=1e-6)
@@ -70,7 +74,8 @@ def test_a_quartic_follows_the_power_two_thirds_and_is_bounded_by_a_tangent():
 
 
 def cloud(n=300):
-    return ds.problems.egg_carton(), RNG.uniform(-3, 3, (n, 2))
+    rng = np.random.default_rng(1)
+    return ds.problems.egg_carton(), rng.uniform(-3, 3, (n, 2))
 
 
 def test_the_line_is_that_of_polyfit():
@@ -134,14 +139,14 @@ def test_a_correlation_that_hangs_on_one_part_of_the_run_has_no_use():
     assert fit.p_value > 0.05
 
 
-def test_whole_paths_are_the_parts_where_there_are_enough():
+def test_whole_paths_are_the_parts_where_there_are_enough(rng):
     problem = ds.problems.egg_carton()
-    assert landscape.fit_smoothness(problem, RNG.uniform(-3, 3, (20, 30, 2)), measure="sharpness").n_parts == 20
-    assert landscape.fit_smoothness(problem, RNG.uniform(-3, 3, (3, 100, 2)), measure="sharpness").n_parts == 18
+    assert landscape.fit_smoothness(problem, rng.uniform(-3, 3, (20, 30, 2)), measure="sharpness").n_parts == 20
+    assert landscape.fit_smoothness(problem, rng.uniform(-3, 3, (3, 100, 2)), measure="sharpness").n_parts == 18
 
 
-def test_what_diverges_or_stands_still_is_left_out_and_counted():
-    x = RNG.uniform(-3, 3, (2, 100, 2))
+def test_what_diverges_or_stands_still_is_left_out_and_counted(rng):
+    x = rng.uniform(-3, 3, (2, 100, 2))
     x[1, 60:] = np.nan
     fit = landscape.fit_smoothness(ds.problems.egg_carton(), x, measure="sharpness")
     assert (fit.gradient_norm.size, fit.n_excluded) == (160, 40)

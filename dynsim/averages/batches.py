@@ -1,6 +1,6 @@
 """Series of φ along chains, reduced to at most 256 batches of each: what every estimator starts from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Batches:
         When the first observation was made, and the time between two, in the unit of the run: steps of a chain.
     positions : ndarray, shape (n_paths, dim), optional
         Where each chain was on average, or at last: by which messages tell chains apart.
+    start_point : ndarray, shape (dim,), optional
+        Where all chains started, if that was one point.
     """
 
     means: np.ndarray = field(repr=False)
@@ -37,9 +39,10 @@ class Batches:
     start: float = 0.0
     interval: float = 1.0
     positions: np.ndarray | None = field(default=None, repr=False)
+    start_point: np.ndarray | None = field(default=None, repr=False)
 
     @classmethod
-    def of_series(cls, values, *, start=0.0, interval=1.0, positions=None):
+    def of_series(cls, values, *, start=0.0, interval=1.0, positions=None, start_point=None):
         """From values (n_paths, n, q), as they come."""
         m, n, q = values.shape
         size = 1
@@ -57,6 +60,7 @@ class Batches:
             start,
             interval,
             positions,
+            start_point,
         )
 
     @property
@@ -71,47 +75,23 @@ class Batches:
 
     def after(self, n_batches: int) -> "Batches":
         """The same without the first batches."""
-        return Batches(
-            self.means[:, n_batches:],
-            self.variances[:, n_batches:],
-            self.size,
-            self.rest,
-            self.n_rest,
-            self.start + n_batches * self.size * self.interval,
-            self.interval,
-            self.positions,
+        return replace(
+            self,
+            means=self.means[:, n_batches:],
+            variances=self.variances[:, n_batches:],
+            start=self.start + n_batches * self.size * self.interval,
         )
 
     def of_one(self, j: int) -> "Batches":
         """The same of one φ only."""
         some = slice(j, j + 1)
-        return Batches(
-            self.means[..., some],
-            self.variances[..., some],
-            self.size,
-            self.rest[:, some],
-            self.n_rest,
-            self.start,
-            self.interval,
-            self.positions,
-        )
+        parts = {name: getattr(self, name)[..., some] for name in ("means", "variances", "rest")}
+        return replace(self, **parts)
 
     def of_one_chain(self) -> "Batches":
         """The same of the first chain only."""
-        return Batches(
-            self.means[:1],
-            self.variances[:1],
-            self.size,
-            self.rest[:1],
-            self.n_rest,
-            self.start,
-            self.interval,
-            self.positions[:1] if self.positions is not None else None,
-        )
-
-    def combined(self, weights: np.ndarray) -> np.ndarray:
-        """Batch means of the combinations φ·w, weights (q, r) -> (n_paths, n_batches, r)."""
-        return self.means @ weights
+        parts = {name: getattr(self, name)[:1] for name in ("means", "variances", "rest")}
+        return replace(self, **parts, positions=self.positions[:1] if self.positions is not None else None)
 
     def averages(self) -> np.ndarray:
         """The average of all observations of each chain, (n_paths, q)."""
@@ -122,3 +102,10 @@ class Batches:
         """Variance of single observations about the mean of all chains, (q,)."""
         center = self.means.mean(axis=(0, 1))
         return self.variances.mean(axis=(0, 1)) + ((self.means - center) ** 2).mean(axis=(0, 1))
+
+
+def merged(means: np.ndarray, group: int) -> np.ndarray:
+    """Means of ``group`` successive batches each, from (n_paths, n_batches, q) to (n_paths, n_batches // group, q)."""
+    m, k, q = means.shape
+    count = k // group
+    return means[:, : count * group].reshape(m, count, group, q).mean(axis=2)

@@ -2,20 +2,29 @@
 
 import numpy as np
 
-from dynsim.averages.methods import FEWEST
+from dynsim.averages.batches import merged
+from dynsim.averages.methods import FEWEST, FREEDOM
 from dynsim.averages.transients import MANY, differ
 
 _STUCK = 0.4  # of the variance of φ between the averages of chains: fewer than 2.5 independent values in each
-_DRIFT = 5e-4  # probability, on each side, of halves that differ
-_DISAGREE = 1.05  # R̂
+_DRIFT = 2e-5  # probability, on each side, of halves that differ
+_DISAGREE = 1e-3  # probability of a scatter between chains at which it is said that they disagree …
+_EXCESSIVE = 1e-4  # … and of few, whose scatter is no measure
+_CROSSINGS = 20  # of its average by φ, in all: fewer are too few events to tell a correlation time from
+_EFFECTIVE = 60  # independent values in all, as few
+_SLOW = 2.0  # observations of correlation time, from which on these are needed
 
 
-def problem(batches, result, averages, suspect):
+def problem(batches, result, averages, level):
     """Why the error is not honest, or None; ``averages`` are those of each chain (n_paths, q), for φ of variance 1."""
     m, n, q = batches.n_paths, batches.n, averages.shape[1]
-    dof, constant = result.dof.ravel(), result.constant.ravel()
+    dof, constant, tau = result.dof.ravel(), result.constant.ravel(), result.tau.ravel()
+    more = f"observations per chain, or {MANY} chains, are needed" if m < MANY else "observations per chain are needed"
     if batches.means.shape[1] < FEWEST and m < MANY and not constant.all():
-        return f"{_run(m, n)} are too few: at least {FEWEST} batches of each of them, or {MANY} chains, are needed"
+        left = f" after a burn-in of {result.burn_in:g}" if result.burn_in > 0 else ""
+        return (
+            f"{_run(m, n)}{left} are too few: at least {FEWEST} batches of each of them, or {MANY} chains, are needed"
+        )
     for j in np.flatnonzero(~constant):
         which = called(result.names, j, q)
         share = averages[:, j].var(ddof=1) if m > 1 else 0.0
@@ -25,13 +34,12 @@ def problem(batches, result, averages, suspect):
                 f"{100 * min(share, 1):.0f} % of its own variance; each needs about "
                 f"{_round(10 * n * share)} observations instead of {_round(n)}"
             )
-        if dof[j] < FEWEST and m < MANY and not result.between.flat[j]:
+        if dof[j] < FREEDOM and m < MANY and not result.between.flat[j]:
             return (
-                f"{_run(m, n)} are too few for correlations of {which} over {float(result.tau.flat[j]):.3g}: about "
-                f"{_round(n * max(2 * FEWEST / dof[j], 2))} observations per chain, or {MANY} chains, are needed"
-                f"{_who(batches, result, j)}"
+                f"{_run(m, n)} are too few for correlations of {which} over {tau[j]:.3g}: about "
+                f"{_round(n * max(2 * FREEDOM / dof[j], 2))} {more}{_groups(batches, j) if m > 1 else ''}"
             )
-        if suspect[j]:
+        if level[j] < _EXCESSIVE and m < MANY:
             return (
                 f"averages of {which} over the {m} chains differ by more than the correlation within them explains, "
                 f"and {m} chains do not tell by how much: {MANY} chains, or much longer ones, are needed"
@@ -42,19 +50,32 @@ def problem(batches, result, averages, suspect):
                 f"the average of {which} still drifts after a burn-in of {result.burn_in:g}: start the average later, "
                 f"in a run of more than {_round(2 * n)} observations"
             )
+        crossings = _crossings(batches, j, tau[j] / batches.interval)
+        effective = float(result.n_effective.flat[j])
+        if tau[j] >= _SLOW * batches.interval and (crossings < _CROSSINGS or effective < _EFFECTIVE):
+            factor = 2 * max(_CROSSINGS / max(crossings, 1), _EFFECTIVE / effective)
+            return (
+                f"{_run(m, n)} are too few for correlations of {which} over {tau[j]:.3g}, worth {effective:.0f} "
+                f"independent values, and {crossings} crossings of the average: about {_round(n * factor)} "
+                "observations per chain, or as many more chains, are needed"
+            )
     return None
 
 
-def poor_mixing(batches, result):
+def poor_mixing(batches, result, level):
     """A warning about chains that disagree, though the error is honest; None if they agree."""
-    bad = np.flatnonzero((result.r_hat.ravel() > _DISAGREE) & result.between.ravel() & ~result.constant.ravel())
-    if bad.size == 0 or batches.n_paths < 2:
+    bad = np.flatnonzero(result.between.ravel() & ~result.constant.ravel() & (level < _DISAGREE))
+    if bad.size == 0:
         return None
     which = called(result.names, bad[0], result.constant.size)
-    return (
-        f"chains disagree about {which} (R̂ = {float(result.r_hat.flat[bad[0]]):.3g}), so the error is that of their "
-        f"scatter: right only if they started from the stationary law{_groups(batches, bad[0])}"
+    text = (
+        f"the chains disagree about {which} beyond what correlation within them explains "
+        f"(R̂ = {float(result.r_hat.flat[bad[0]]):.3g}); the error is that of their scatter: right only if they "
+        f"started from the stationary law{_groups(batches, bad[0])}"
     )
+    if batches.start_point is None:
+        return text
+    return f"{text}; they all started at {_point(batches.start_point)}: start them at dispersed points"
 
 
 def called(names, j, q):
@@ -75,9 +96,13 @@ def _drifts(batches, result, j):
     return bool(abs((one - other).mean()) > -stdtrit(float(result.dof.flat[j]), _DRIFT) * expected)
 
 
-def _who(batches, result, j):
-    """The groups, if the chains disagree."""
-    return _groups(batches, j) if batches.n_paths > 1 and result.r_hat.flat[j] > _DISAGREE else ""
+def _crossings(batches, j, tau):
+    """How often φ goes over its average or back, in batches longer than ``tau``."""
+    k = batches.means.shape[1]
+    group = int(np.clip(np.ceil(tau / batches.size), 1, max(k // 2, 1)))
+    long = merged(batches.means[..., j : j + 1], group)
+    above = long > batches.averages()[:, j].mean()
+    return int((above[:, 1:] != above[:, :-1]).sum())
 
 
 def _groups(batches, j):
@@ -89,11 +114,14 @@ def _groups(batches, j):
     for some in (order[:cut], order[cut:]):
         text = f"{some.size} of mean {averages[some].mean():.3g}"
         if batches.positions is not None:
-            point = np.median(batches.positions[some], axis=0)
-            shown = ", ".join(f"{x:.3g}" for x in point[:3])
-            text += f" near ({shown}{', …' if point.size > 3 else ''})"
+            text += f" near {_point(np.median(batches.positions[some], axis=0))}"
         parts.append(text)
     return f" (chains: {parts[0]}, {parts[1]})"
+
+
+def _point(x):
+    shown = ", ".join(f"{one:.3g}" for one in x[:3])
+    return f"({shown}{', …' if x.size > 3 else ''})"
 
 
 def _run(m, n):

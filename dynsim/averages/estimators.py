@@ -6,13 +6,20 @@ import numpy as np
 
 from dynsim import _check
 from dynsim.averages import checks
-from dynsim.averages.batches import Batches
+from dynsim.averages.batches import Batches, merged
 from dynsim.averages.estimate import Estimate
 from dynsim.averages.heaviness import infinite_variance
 from dynsim.averages.methods import ESTIMATORS
 from dynsim.averages.mixing import r_hat
 from dynsim.averages.transients import settled
 from dynsim.errors import ArgumentError, InfiniteVariance, NotApplicable, PoorMixing, TooShort
+
+_TIMES, _STRETCHES = (
+    4,
+    64,
+)  # correlation times in a stretch of batches, and stretches, from which correlations are taken
+_RANKED = 2048  # stretches of all chains, of which R̂ is taken: at least 16 of each, at most 64
+_GRAIN = 1e-12  # of batch means, of φ of variance 1: less is rounding
 
 
 def estimate(
@@ -60,22 +67,23 @@ def estimate(
     constant = variance <= (1e-14 * abs(center)) ** 2
     weights = np.where(constant, 0.0, 1 / np.sqrt(np.where(constant, 1.0, variance)))
     means, averages = (kept.means - center) * weights, (kept.averages() - center) * weights
-    squares, dof, between, suspect = function(means, averages, kept.n, kept.size)
+    squares, dof, between, level = function(means, averages, kept.n, kept.size)
     if np.isnan(squares).any():
         raise NotApplicable(f"the estimator {method!r} needs at least 2 chains, got {kept.n_paths}")
     squares = np.where(constant, 0.0, squares)
     stderr = np.sqrt(squares * variance)
     total = kept.n_paths * kept.n
     n_effective = np.where(constant, total, 1 / np.where(constant, 1.0, squares))
-    correlation = _correlation(lambda means, averages: function(means, averages, kept.n, kept.size)[0], means, averages)
+    tau = total / n_effective
+    correlation = _correlation(averages if between.any() else merged(means, _several(tau, kept)).reshape(-1, tau.size))
     result = Estimate(
         value=center.reshape(shape),
         stderr=stderr.reshape(shape),
         dof=np.where(constant, np.inf, dof).reshape(shape),
         cov=correlation * np.outer(stderr, stderr),
         n_effective=n_effective.reshape(shape),
-        tau=(total / n_effective * kept.interval).reshape(shape),
-        r_hat=_r_hats(means).reshape(shape),
+        tau=(tau * kept.interval).reshape(shape),
+        r_hat=_r_hats(means, center * weights).reshape(shape),
         between=(between & ~constant).reshape(shape),
         constant=constant.reshape(shape),
         n_paths=n_paths,
@@ -86,12 +94,12 @@ def estimate(
         names=tuple(names),
         batches=kept,
     )
-    _refuse_infinite_variance(result, total / n_effective)
+    _refuse_infinite_variance(result, tau)
     if method == "autoregressive":
-        problem = checks.problem(kept, result, averages, suspect)
+        problem = checks.problem(kept, result, averages, level)
         if problem:
             raise TooShort(problem, result)
-        message = checks.poor_mixing(kept, result)
+        message = checks.poor_mixing(kept, result, level)
         if message:
             warnings.warn(message, PoorMixing, stacklevel=3)
     return result
@@ -105,40 +113,38 @@ def _burn_in(batches, burn_in):
     if isinstance(burn_in, str):
         _check.choice("burn_in", burn_in, ("auto",))
         return settled(batches)
-    burn_in = _check.real("burn_in", burn_in)
-    length = batches.size * batches.interval
+    burn_in, length = _check.real("burn_in", burn_in), batches.size * batches.interval
     left_out = int(np.ceil(burn_in / length * (1 - 1e-12)))
-    if not 0 <= left_out < n_batches:
+    if burn_in < 0 or left_out >= n_batches:
         raise ArgumentError(
             f"burn_in must be at least 0 and less than the run, {n_batches * length:g}, got {burn_in:g}"
         )
     return left_out
 
 
-def _correlation(variance, means, averages):
-    """Correlation of the averages (q, q), from the variances of sums and differences; positive semidefinite."""
-    q = means.shape[2]
-    result = np.eye(q)
-    if q == 1:
-        return result
-    own = variance(means, averages)
-    unit = 1 / np.sqrt(np.where(own > 0, own, 1.0))
-    means, averages = means * unit, averages * unit
-    for j in range(q - 1):
-        plus, minus = (
-            variance(means[..., j + 1 :] + sign * means[..., j : j + 1], averages[:, j + 1 :] + sign * averages[:, [j]])
-            for sign in (1, -1)
-        )
-        result[j, j + 1 :] = result[j + 1 :, j] = (plus - minus) / (plus + minus)
-    values, vectors = np.linalg.eigh(result)
-    result = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    scale = np.sqrt(np.diagonal(result))
-    return result / np.outer(scale, scale)
+def _several(tau, batches):
+    """How many batches make several correlation times, where that leaves enough stretches."""
+    m, k, _ = batches.means.shape
+    return int(np.clip(np.ceil(_TIMES * tau.max() / batches.size), 1, max(m * k // _STRETCHES, 1)).clip(max=k))
 
 
-def _r_hats(means):
-    _, k, q = means.shape
-    return np.array([r_hat(means[..., j]) if k >= 4 else np.nan for j in range(q)])
+def _correlation(parts):
+    """Correlation (q, q) of the averages, as that of parts (n, q) long enough to be independent."""
+    products = parts.T @ parts
+    scale = np.sqrt(np.diagonal(products))
+    np.fill_diagonal(products, np.where(scale > 0, scale**2, 1.0))
+    scale = np.where(scale > 0, scale, 1.0)
+    return products / np.outer(scale, scale)
+
+
+def _r_hats(means, offset):
+    """Of stretches of batches, up to rounding errors."""
+    m, k, q = means.shape
+    if k < 4:
+        return np.full(q, np.nan)
+    grain = _GRAIN * (1 + abs(offset))
+    stretches = np.round(merged(means, -(-k // int(np.clip(_RANKED // m, 16, 64)))) / grain)
+    return np.array([r_hat(stretches[..., j]) for j in range(q)])
 
 
 def _refuse_infinite_variance(result, tau):

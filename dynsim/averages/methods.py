@@ -2,18 +2,22 @@
 
 All take batch means (n_paths, n_batches, q) about the average, averages of each chain (n_paths, q) about it, for φ of
 variance 1, and n observations in batches of ``size``. They return the variance of the average over all chains, its
-degrees of freedom, where the scatter between chains has set it, and where even that cannot be trusted: (q,) each.
-The variances of several combinations of φ are as good, so that covariances follow from sums and differences.
+degrees of freedom, where the scatter between chains has set it, and how probable so much scatter would be if chains
+agreed (0 where it is all that is known, of chains too few to know it by): (q,) each.
 """
 
 import numpy as np
 
+from dynsim.averages.batches import merged
 from dynsim.averages.longrun import error_of_mean
 from dynsim.averages.mixing import autocovariances
 from dynsim.averages.transients import MANY
 
-FEWEST = 8  # batches of a chain for an autoregression, and degrees of freedom for a number to be an error
-_EXCESSIVE = 1e-4  # probability at which few chains are said to disagree
+FEWEST = 8  # batches of a chain for an autoregression
+FREEDOM = 3.0  # degrees, for a number to be an error: Student's t then is 3.2 standard errors wide
+_LARGER = 0.1, 0.01  # probability of a scatter between chains at which it is the error: of many, of few
+_LONG = 16  # stretches of a chain whose averages bound the error of a cycle
+_IN_PHASE = 5.0  # standard errors by which averages over chains at one time must vary too much
 
 
 def autoregressive(means, averages, n, size):
@@ -21,38 +25,59 @@ def autoregressive(means, averages, n, size):
     from scipy.special import fdtrc
 
     m, k, q = means.shape
-    edge = np.full(q, 1 / (m * n**2))  # what one observation more or less may change
+    edge = np.where(_in_phase(means), 1 / n**2, 1 / (m * n**2))  # what one observation more or less may change
     if k < FEWEST:
         if m >= MANY:
             return between_chains(means, averages, n, size)
-        return edge, np.ones(q), np.zeros(q, dtype=bool), np.ones(q, dtype=bool)
-    variance, dof, _ = error_of_mean(means)
-    variance = np.maximum(variance * (k * size / n), edge)
+        return edge, np.ones(q), *_unchecked(q)
+    variance, dof = error_of_mean(means)
+    variance = variance * (k * size / n)
+    if k >= _LONG:
+        variance, dof = _calm(variance, dof, merged(means, k // _LONG), n)
+    variance = np.maximum(variance, edge)
     if m == 1:
-        return variance, dof, np.zeros(q, dtype=bool), np.zeros(q, dtype=bool)
+        return variance, dof, *_unchecked(q)
     scatter = averages.var(axis=0, ddof=1) / m
     level = fdtrc(m - 1, dof, scatter / variance)
-    short = dof < FEWEST
-    between = (level < 0.1) | (short & (m >= MANY))
-    suspect = ((level < _EXCESSIVE) | (between & short)) & (m < MANY)
-    return np.where(between, np.maximum(scatter, edge), variance), np.where(between, m - 1, dof), between, suspect
+    short = dof < FREEDOM
+    between = (level < _LARGER[m < MANY]) | (short & (m >= MANY))
+    level = np.where(short, 0.0 if m < MANY else 1.0, level)
+    return np.where(between, np.maximum(scatter, edge), variance), np.where(between, m - 1, dof), between, level
+
+
+def _calm(variance, dof, long, n):
+    """The same, but for cycles, whose error the averages over the longest stretches bound."""
+    m, stretches, _ = long.shape
+    freedom = m * (stretches - 1.0)
+    scatter = long.var(axis=1, ddof=1).mean(axis=0) / (stretches * m)
+    # cycles beat against the batches, which no autoregression resolves; but what varies less than independent values
+    # over the longest stretches has no long correlations that could be missed
+    calm = (dof < FREEDOM) & (scatter < 1 / (m * n))
+    return np.where(calm, scatter, variance), np.where(calm, freedom, dof)
+
+
+def _in_phase(means):
+    """Where chains move together, as copies of a cycle that start at one phase: then they share its ends."""
+    m, k, _ = means.shape
+    together, alone = means.mean(axis=0).var(axis=0), means.var(axis=1).mean(axis=0) / m
+    return (together > alone * (1 + _IN_PHASE * np.sqrt(2 / k))) & (m > 1)
 
 
 def between_chains(means, averages, n, size):
     """Variance between the averages of the chains: right for any dynamics, if starts are of the stationary law."""
     m, _, q = means.shape
     if m < 2:
-        return np.full(q, np.nan), np.full(q, np.nan), np.ones(q, dtype=bool), np.ones(q, dtype=bool)
+        return np.full(q, np.nan), np.full(q, np.nan), *_unchecked(q)
     variance = np.maximum(averages.var(axis=0, ddof=1) / m, 1 / (m * n**2))
-    return variance, np.full(q, m - 1.0), np.ones(q, dtype=bool), np.zeros(q, dtype=bool)
+    return variance, np.full(q, m - 1.0), np.ones(q, dtype=bool), np.ones(q)
 
 
 def batch_means(means, averages, n, size):
     """Variance of the means of √n long batches of each chain about its average."""
     m, k, q = means.shape
     group = max(round(k / np.sqrt(n)), 1)
-    count = k // group
-    long = means[:, : count * group].reshape(m, count, group, q).mean(axis=2)
+    long = merged(means, group)
+    count = long.shape[1]
     return long.var(axis=1, ddof=1).mean(axis=0) / (count * m), np.full(q, m * (count - 1.0)), *_unchecked(q)
 
 
@@ -99,7 +124,7 @@ def _five_times(rho, times):
 
 
 def _unchecked(q):
-    return np.zeros(q, dtype=bool), np.zeros(q, dtype=bool)
+    return np.zeros(q, dtype=bool), np.ones(q)
 
 
 ESTIMATORS = {

@@ -9,6 +9,7 @@ from dynsim.averages.batches import Batches
 MANY = 8  # chains whose scatter tells the error of their mean
 _LEVEL = 5e-4  # on each side: of about ten stretches that are tested, one in a hundred runs fails
 _WILD = 10  # ranges: of one chain among many, which its own size hides from Student's t
+_MARGIN = 0.1  # ranges of batches of the second half, outside of which a chain has not arrived
 _SHARE = 16  # the longest stretch is so small a part of the run
 
 
@@ -16,9 +17,9 @@ def settled(batches: Batches) -> int:
     """Number of batches, at most half, after which no stretch of the averages over chains stands out.
 
     The first half is cut into stretches of 1, 1, 2, 4, … batches, and the last that differs from the second half ends
-    the burn-in. Of many chains, which are exchangeable, differences are judged by Student's t between chains; of
-    few, by the range of the averages over equally long stretches of the second half, so that a cycle is not mistaken
-    for a transient. A single wild value stands out of that range however large it makes every variance: rules that
+    the burn-in; so does the last chain to arrive where any are in the second half. Of many chains, which are
+    exchangeable, differences are judged by Student's t between chains; of few, by the range of the averages over
+    equally long stretches of the second half, so that a cycle is not mistaken for a transient. A single wild value stands out of that range however large it makes every variance: rules that
     maximize an effective sample size keep it, because what dominates the variance is uncorrelated.
     """
     means = batches.means
@@ -26,10 +27,21 @@ def settled(batches: Batches) -> int:
     ends = _ends(k)
     sums = np.cumsum(means - means[:, k // 2 :].mean(axis=(0, 1)), axis=1)
     sums = np.concatenate([np.zeros_like(sums[:, :1]), sums], axis=1)
+    late = _stragglers(means)
     for first, last in reversed(list(itertools.pairwise(ends))):
         if _stands_out(sums, first, last, k // 2):
-            return last
-    return 0
+            return max(last, late)
+    return late
+
+
+def _stragglers(means):
+    """The most batches, at most half, that any chain begins with that no chain ever reaches in the second half."""
+    half = means.shape[1] // 2
+    first, second = means[:, :half], means[:, half:]
+    low, high = second.min(axis=(0, 1)), second.max(axis=(0, 1))
+    slack = _MARGIN * (high - low) + 1e-9 * (abs(low) + abs(high))
+    outside = (first < low - slack) | (first > high + slack)
+    return int(np.cumprod(outside, axis=1).sum(axis=1).max(initial=0))
 
 
 def _ends(k):

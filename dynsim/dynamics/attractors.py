@@ -7,9 +7,8 @@ from scipy.spatial import cKDTree
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
-from dynsim.dynamics.orbits import check_map
 from dynsim.dynamics.recurrence import periods
-from dynsim.dynamics.system import Map, advanced, outside
+from dynsim.dynamics.system import Map, advanced, check_map, followed, multipliers, outside
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.results.common import xarray_module
 
@@ -278,7 +277,9 @@ class _Search:
     def _attractor(self, end, path, period):
         """What an orbit has settled on, None if on nothing that attracts."""
         if period:
-            return None if self._multiplier(end, period) > _REPELLING else self._made(path[-period:], self.same, period)
+            cycle = followed(self.system, end[None], period - 1)[0]
+            repelling = abs(multipliers(self.system, cycle)[0]) > _REPELLING
+            return None if repelling else self._made(path[-period:], self.same, period)
         _, path = advanced(self.system, end[None], _LONG, n_kept=_LONG)
         path = path[0]
         if outside(path).any():
@@ -303,11 +304,3 @@ class _Search:
             theta[..., j] %= self.modulo[j]
             theta[..., j][theta[..., j] >= self.modulo[j]] = 0.0  # a tiny negative angle, rounded
         return theta
-
-    def _multiplier(self, x, period):
-        """Spectral radius of the derivative along a cycle."""
-        product = np.eye(self.system.dim)
-        for _ in range(period):
-            product = self.system.jacobian(x) @ product
-            x = self.system.function(x)
-        return float(np.abs(np.linalg.eigvals(product)).max()) if np.isfinite(product).all() else np.inf

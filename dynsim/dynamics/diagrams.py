@@ -7,9 +7,8 @@ import numpy as np
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
-from dynsim.dynamics.orbits import check_map
 from dynsim.dynamics.recurrence import periods
-from dynsim.dynamics.system import Map, advanced, outside
+from dynsim.dynamics.system import Map, advanced, check_map, outside
 from dynsim.errors import ArgumentError
 from dynsim.results.common import xarray_module
 

@@ -32,7 +32,8 @@ class CorrelationDimension:
     value : float
         Slope of log C(r) against log r over the scaling range, by least squares.
     stderr : float
-        Its standard error, by leaving out one sixteenth of the points at a time.
+        Its standard error, by leaving out one sixteenth of the points at a time. √2 times too large where few close
+        pairs are what it hangs on, as for points drawn independently (Efron and Stein 1981, Ann. Statist. 9, 586-596).
     spread : float
         Largest difference from ``value`` of the slopes over the lower half, the middle half and the upper half of
         log r in the range: what edges, lacunarity and too few points do, beyond ``stderr``.

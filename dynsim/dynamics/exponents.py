@@ -9,7 +9,7 @@ from dynsim._typing import ArrayLike
 from dynsim.averages.batches import Batches
 from dynsim.averages.estimate import Estimate
 from dynsim.averages.estimators import estimate
-from dynsim.dynamics.system import Map, advanced
+from dynsim.dynamics.system import Map, check_map, followed, multipliers
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.results.common import xarray_module
 
@@ -180,7 +180,7 @@ def lyapunov_exponents(
     >>> found.value.round(6), round(float(np.log((3 + 5**0.5) / 2)), 6)
     (array([ 0.962424, -0.962424]), 0.962424)
     """
-    _check.instance("system", system, Map, "a Map, such as dynamics.descent(problem, method)")
+    check_map("system", system)
     x = system.states(x0)
     n_steps, burn_in = _check.count("n_steps", n_steps), _check.count("burn_in", burn_in, least=0)
     n_exponents = system.dim if n_exponents is None else _check.count("n_exponents", n_exponents)
@@ -230,7 +230,7 @@ def floquet_multipliers(system: Map, cycle: ArrayLike) -> np.ndarray:
     >>> floquet_multipliers(logistic, [[low], [high]]).round(6)
     array([0.16+0.j])
     """
-    _check.instance("system", system, Map, "a Map, such as dynamics.descent(problem, method)")
+    check_map("system", system)
     cycle = _check.array("cycle", cycle, ndim=2)
     if cycle.shape[0] == 0 or cycle.shape[1] != system.dim:
         raise ArgumentError(f"cycle must have shape (p, {system.dim}) with p at least 1, got {cycle.shape}")
@@ -238,11 +238,7 @@ def floquet_multipliers(system: Map, cycle: ArrayLike) -> np.ndarray:
     if not gaps.max() <= _CLOSED * max(1.0, np.abs(cycle).max()):
         k = int(gaps.argmax())
         raise ArgumentError(f"cycle must be a periodic orbit, but point {k} is mapped {gaps[k]:.2g} from the next one")
-    product = np.eye(system.dim)
-    for derivative in system.jacobian(cycle):
-        product = derivative @ product
-    multipliers = np.linalg.eigvals(product).astype(complex)
-    return multipliers[np.argsort(-np.abs(multipliers), kind="stable")]
+    return multipliers(system, cycle)
 
 
 def _rates(system, x, n_exponents, *, burn_in, n_steps, every):
@@ -276,17 +272,11 @@ def _tangents(system, x, n_steps, done):
 
     ``done`` steps have been made before: only for messages.
     """
-    states = np.empty((x.shape[0], n_steps + 1, x.shape[1]))
-    states[:, 0] = x
+    states = followed(system, x, n_steps)
+    if not np.isfinite(states).all():
+        lost = ~np.isfinite(states).all(axis=2)
+        _refuse_infinite(states, "the orbit", done + int(lost.any(axis=0).argmax()), 1)
     with np.errstate(all="ignore"):
-        if system.n_observed == system.dim:
-            _, states[:, 1:] = advanced(system, x, n_steps, n_kept=n_steps)
-        else:
-            for k in range(n_steps):
-                states[:, k + 1] = system.function(states[:, k])
-        if not np.isfinite(states).all():
-            lost = ~np.isfinite(states).all(axis=2)
-            _refuse_infinite(states, "the orbit", done + int(lost.any(axis=0).argmax()), 1)
         tangents = system.jacobian(states[:, :-1])
         return states[:, -1], tangents, np.linalg.slogdet(tangents)[1]
 

@@ -7,7 +7,7 @@ import numpy as np
 from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.dynamics.recurrence import NEIGHBORS, band_count, periods
-from dynsim.dynamics.system import Map, advanced, outside
+from dynsim.dynamics.system import Map, advanced, check_map, followed, outside
 from dynsim.errors import ArgumentError
 from dynsim.results.common import xarray_module
 
@@ -172,19 +172,7 @@ def orbit(system: Map, x0: ArrayLike, n_steps: int, *, burn_in: int = 0) -> Orbi
     _check.fits_in_memory("the orbit", (len(state), n_steps + 1, system.dim), instead="use fewer steps, or a burn-in")
     settings = {"map": system.name, "x0": state.tolist(), "n_steps": n_steps, "burn_in": burn_in}
     state, _ = advanced(system, state, burn_in)
-    x = np.empty((len(state), n_steps + 1, system.dim))
-    x[:, 0] = state
-    if system.n_observed == system.dim:
-        _, x[:, 1:] = advanced(system, state, n_steps, n_kept=n_steps)
-    else:
-        with np.errstate(all="ignore"):  # told of in ``diverged``
-            for k in range(n_steps):
-                x[:, k + 1] = system.function(x[:, k])
+    x = followed(system, state, n_steps)
     gone = outside(x)
     diverged = np.where(gone.any(axis=1), burn_in + gone.argmax(axis=1), np.inf)
     return Orbit(x, diverged, system.n_observed, system.modulo, settings)
-
-
-def check_map(name, value):
-    """A map, or the refusal that says how to get one."""
-    return _check.instance(name, value, Map, "a map, such as descent(problem, SGD(0.1, batch_size='full'))")

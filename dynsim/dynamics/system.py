@@ -119,6 +119,36 @@ def advanced(system: Map, x: np.ndarray, n_steps: int, *, n_kept: int = 0) -> tu
     return x, kept
 
 
+def followed(system: Map, x: np.ndarray, n_steps: int) -> np.ndarray:
+    """x (m, dim) and the whole states after each of n steps, with what a method remembers: (m, n + 1, dim)."""
+    states = np.empty((len(x), n_steps + 1, system.dim))
+    states[:, 0] = x
+    if system.n_observed == system.dim:
+        _, states[:, 1:] = advanced(system, x, n_steps, n_kept=n_steps)
+    else:
+        with np.errstate(all="ignore"):
+            for k in range(n_steps):
+                states[:, k + 1] = system.function(states[:, k])
+    return states
+
+
+def multipliers(system: Map, cycle: np.ndarray) -> np.ndarray:
+    """Eigenvalues of DF(x_p) ⋯ DF(x_1) for a cycle (p, dim), complex, largest first; inf where these are not finite."""
+    product = np.eye(system.dim)
+    with np.errstate(all="ignore"):
+        for derivative in system.jacobian(cycle):
+            product = derivative @ product
+    if not np.isfinite(product).all():
+        return np.full(system.dim, np.inf, dtype=complex)
+    values = np.linalg.eigvals(product).astype(complex)
+    return values[np.argsort(-np.abs(values), kind="stable")]
+
+
+def check_map(name, value):
+    """A map, or the refusal that says how to get one."""
+    return _check.instance(name, value, Map, "a map, such as descent(problem, SGD(0.1, batch_size='full'))")
+
+
 def outside(x: np.ndarray) -> np.ndarray:
     """Whether points (..., d) are beyond where a path counts as diverged, or not finite."""
     with np.errstate(invalid="ignore"):

@@ -9,16 +9,17 @@ from dynsim._typing import ArrayLike
 from dynsim.averages import ESTIMATORS, Batches, Estimate, estimate
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.observed import BatchedMeans
+from dynsim.observed.base import listed
+from dynsim.observers.problems import AverageOf, of_problem
 from dynsim.results import Trajectories
 
 _VALUES_AT_ONCE = 2**22  # float64 values of x that φ is given at once
 _SPACING = 1e-6  # by how much the times between saves may differ, relatively
-_MOST_LISTED = 5
 
 
 def time_average(
     source: Trajectories | BatchedMeans | ArrayLike,
-    phi: Callable | Mapping[str, Callable] | None = None,
+    phi: Callable | AverageOf | Mapping[str, Callable | AverageOf] | None = None,
     *,
     burn_in: float | str = "auto",
     method: str = "autoregressive",
@@ -34,9 +35,10 @@ def time_average(
     source : Trajectories, BatchedMeans or array_like, shape (n_paths, n_saved, dim)
         A run; what :class:`dynsim.observers.BatchMeans` has kept of one; or values at equally spaced times, whose unit
         is then the spacing.
-    phi : callable or mapping of str to callable, optional
-        φ(x) for x (..., dim) returns numbers or truth values (...), or (..., q), or a tuple of q arrays (...). Several
-        by name return (...) each; they are estimated jointly. The coordinates themselves by default.
+    phi : callable, observers.AverageOf, or mapping of str to these, optional
+        φ(x) for x (..., dim), such as ``problem.loss``, returns numbers or truth values (...), or (..., q), or a tuple
+        of q arrays (...). Several by name return (...) each; they are estimated jointly. The coordinates themselves by
+        default.
     burn_in : float or "auto", optional
         Time to leave out at the beginning, in the unit of the run.
     method : str, optional
@@ -51,7 +53,8 @@ def time_average(
     ------
     ArgumentError
         If ``source`` is not as above, its times are not equally spaced (but for the last save of a run, which is left
-        out where it falls out of step), φ does not return what it should, or another argument is out of its range.
+        out where it falls out of step), an array is not finite, φ does not return what it should, or another argument
+        is out of its range.
     NotApplicable
         If all paths have diverged, or φ is not finite on one.
     TooShort
@@ -73,6 +76,8 @@ def time_average(
     (2, 2)
     """
     _check.choice("method", method, ESTIMATORS)
+    if not isinstance(burn_in, str) and _check.real("burn_in", burn_in) < 0:
+        raise ArgumentError(f"burn_in must be at least 0, got {burn_in!r}")
     if isinstance(source, BatchedMeans):
         if phi is not None:
             raise ArgumentError("phi must be None for batch means: they are those of a φ already")
@@ -89,7 +94,8 @@ def time_average(
         values = _values(phi, chunk, part)
         shape = values.shape[2:]
         flat = values.reshape(*values.shape[:2], -1).astype(np.float64, copy=False)
-        _refuse_not_finite("φ is", flat, part)
+        if where := _not_finite(flat, part):
+            raise NotApplicable(f"φ is {where}")
         parts.append(Batches.of_series(flat, start=start, interval=interval, positions=chunk.mean(axis=1)))
     return estimate(_together(parts), method=method, burn_in=burn_in, shape=shape, names=names, n_diverged=n_diverged)
 
@@ -135,23 +141,25 @@ def _array(source):
         raise ArgumentError(f"source must have shape (n_paths, n_saved, dim), got {x.shape}; {hint}")
     if x.size == 0 or x.shape[1] < 3:
         raise ArgumentError(f"source must have paths of at least 3 values, got shape {x.shape}")
-    _refuse_not_finite("source is", x, np.arange(x.shape[0]))
+    if where := _not_finite(x, np.arange(x.shape[0])):
+        raise ArgumentError(f"source is {where}")
     return x
 
 
-def _refuse_not_finite(what, values, numbers):
-    """Refuse values (m, n, q) with NaN or infinity in them: on which path, and where first."""
-    finite = np.isfinite(values.sum(axis=(1, 2)))  # infinite for sums that overflow, too: then look closer
+def _not_finite(values, numbers):
+    """Where values (m, n, q) have NaN or infinity in them, if anywhere: on which paths, and where first."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.isfinite(values.sum(axis=(1, 2)))  # infinite for sums that overflow, too: then look closer
     if finite.all():
-        return
+        return ""
     wrong = ~np.isfinite(values).all(axis=2)
     paths = np.flatnonzero(wrong.any(axis=1))
-    if paths.size:
-        named = ", ".join(str(numbers[i]) for i in paths[:_MOST_LISTED]) + (" …" if paths.size > _MOST_LISTED else "")
-        raise NotApplicable(
-            f"{what} not finite on path{'s' if paths.size > 1 else ''} {named}; on path {numbers[paths[0]]} first at "
-            f"saved time number {int(wrong[paths[0]].argmax())}"
-        )
+    if paths.size == 0:
+        return ""
+    return (
+        f"not finite on {listed('path', numbers[paths])}; on path {numbers[paths[0]]} first at saved time number "
+        f"{int(wrong[paths[0]].argmax())}"
+    )
 
 
 def _values(phi, x, numbers):
@@ -164,6 +172,9 @@ def _values(phi, x, numbers):
 
 
 def _value(name, function, x, scalar=False):
+    function = of_problem(function)
+    if isinstance(function, AverageOf):
+        function = function._at
     if not callable(function):
         raise ArgumentError(f"{name} must be a function of x (..., dim), got {type(function).__name__}")
     try:

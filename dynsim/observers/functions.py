@@ -68,9 +68,9 @@ class BatchMeans(Observer):
                 raise ArgumentError("function must name at least one φ")
             for name in self.function:
                 _check.instance("a name of φ", name, str, "a string")
-            function = {name: of_problem(f"function[{name!r}]", phi) for name, phi in self.function.items()}
+            function = {name: of_problem(phi) for name, phi in self.function.items()}
         else:
-            function = of_problem("function", self.function)
+            function = of_problem(self.function)
         object.__setattr__(self, "function", function)
 
     @property
@@ -97,7 +97,16 @@ class BatchMeans(Observer):
         functions = tuple(phi.quantity if isinstance(phi, AverageOf) else phi for phi in self._functions)
         if self._names and len(functions) == 1:
             shape = ()
-        return compiled("function", user_observers.batch_means, functions, shape)
+        try:
+            return compiled("function", user_observers.batch_means, functions, shape)
+        except ArgumentError as refusal:
+            methods = any(hasattr(getattr(phi, "__self__", None), "losses_field") for phi in functions)
+            if not methods and "'dynsim.problems" not in str(refusal):
+                raise
+            raise ArgumentError(
+                "function cannot be compiled, as it calls a problem: give problem.loss itself, "
+                "or observers.AverageOf(problem, 'gradient-norm'), or average over the stored states with time_average"
+            ) from None
 
     def _params(self, dim, n_paths, n_steps):
         from dynsim._kernels.problem_observers import params_of_several

@@ -131,15 +131,15 @@ class AverageOf(_OfProblem):
         return Averages(n, lanes / max(n, 1), np.isinf(diverged))
 
 
-def of_problem(name, function):
-    """``AverageOf(problem)`` for ``problem.loss``; any other φ as it is.
-
-    An ``AverageOf`` that leaves out steps of its own is refused under the name that it goes by.
-    """
+def of_problem(function):
+    """``AverageOf(problem)`` for ``problem.loss``; any other φ as it is, if it leaves out no steps of its own."""
     if hasattr(getattr(function, "__self__", None), "losses_field") and function.__qualname__ == "Problem.loss":
         return AverageOf(function.__self__)
     if isinstance(function, AverageOf) and (function.burn_in, function.every) != (0, 1):
-        raise ArgumentError(f"{name} must leave burn_in and every to the average that it is part of, got {function!r}")
+        raise ArgumentError(
+            "an AverageOf that stands for φ must leave burn_in and every to the average, such as observers.BatchMeans, "
+            f"got burn_in={function.burn_in}, every={function.every}"
+        )
     return function
 
 

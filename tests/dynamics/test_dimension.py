@@ -57,19 +57,29 @@ def test_slopes_are_those_of_the_law_over_the_scaling_range(known):
     assert abs(found.value - dim - 1) > 5 * found.stderr  # the negative control: another dimension
 
 
+def takens(law, top):
+    """C(r)/∫ C d(log r) up to r, of a law C."""
+    r = np.geomspace(top * 1e-12, top, 20001)
+    return law(top) / np.trapezoid(law(r), np.log(r))
+
+
 def test_takens_estimate_is_that_of_the_law_below_the_upper_end(known):
     found, dim, law = known
-    top = found.scaling_range[1]
-    r = np.geomspace(top * 1e-12, top, 20001)
-    exact = law(top) / np.trapezoid(law(r), np.log(r))
-    assert abs(found.takens - exact) < 5 * found.takens_stderr + 1e-3 * dim
+    assert abs(found.takens - takens(law, found.scaling_range[1])) < 5 * found.takens_stderr + 1e-3 * dim
 
 
-def test_the_standard_error_is_the_scatter_between_samples():
-    found = [correlation_dimension(uniform(2, 1600, seed)) for seed in range(40)]
-    scatter = np.std([each.value for each in found], ddof=1)
-    claimed = math.sqrt(np.mean([each.stderr**2 for each in found]))
-    assert 0.6 < claimed / scatter < 1.7  # 5 standard errors of the ratio for 40 samples
+@pytest.mark.parametrize(
+    ("scaling_range", "expected"), [((0.04, 0.16), math.sqrt(0.5)), ((0.3, 0.9), 1.0)], ids=["few pairs", "many pairs"]
+)
+def test_the_standard_error_is_the_scatter_between_samples_or_root_2_times_that(scaling_range, expected):
+    """Of few close pairs it is √2 times too large (Efron and Stein 1981), of many it is right."""
+    found = [correlation_dimension(uniform(2, 160, seed), scaling_range=scaling_range) for seed in range(120)]
+    values = np.array([each.value for each in found])
+    ratio = values.std(ddof=1) / math.sqrt(np.mean([each.stderr**2 for each in found]))
+    kurtosis = ((values - values.mean()) ** 4).mean() / values.var() ** 2
+    bound = 5 * math.sqrt((kurtosis - 1) / 4 / 120)
+    assert abs(ratio / expected - 1) < bound
+    assert abs(ratio / expected / 2 - 1) > bound  # the negative control: an error that is too large
 
 
 def test_the_cantor_set_has_log_2_over_log_3():
@@ -134,17 +144,15 @@ def test_leaving_out_a_block_is_counting_without_it():
         np.testing.assert_array_equal(counts[1 + b], (distance[kept, None] <= radii).sum(axis=0))
 
 
-def test_a_flow_sampled_densely_needs_the_theiler_window():
-    """A Brownian path in the plane sampled often: pairs close in time are close in space."""
+def test_paths_sampled_densely_need_the_theiler_window():
+    """Short straight paths from uniform points: pairs on one path lie on a line, the others in the square."""
     rng = np.random.default_rng(5)
-    walk = np.empty((2000, 2))
-    walk[0] = 0.0
-    for k in range(1999):
-        walk[k + 1] = 0.9 * walk[k] + math.sqrt(1 - 0.81) * rng.normal(size=2)
-    plain, windowed = correlation_dimension(walk), correlation_dimension(walk, theiler=60)
-    assert windowed.n_pairs == (2000 - 60) * (2000 - 61) // 2
-    assert plain.correlation[60] >= windowed.correlation[60]
-    assert abs(windowed.takens - 2) < 5 * windowed.takens_stderr
+    angle, start = rng.uniform(0, 2 * np.pi, (150, 1)), rng.random((150, 1, 2))
+    x = start + 5e-4 * np.arange(14)[None, :, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    plain, windowed = (correlation_dimension(x, theiler=theiler, scaling_range=(0.02, 0.2)) for theiler in (0, 12))
+    expected = takens(LAWS["square"][2], windowed.scaling_range[1])
+    assert abs(windowed.takens - expected) < 5 * windowed.takens_stderr
+    assert abs(plain.takens - expected) > 5 * plain.takens_stderr
 
 
 def test_too_few_points_are_refused_with_what_is_needed():

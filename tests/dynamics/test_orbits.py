@@ -46,8 +46,10 @@ def problems():
     }
 
 
-@pytest.mark.parametrize("name", ["egg", "valleys", "regression"])
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [("egg", method) for method in METHODS] + list(itertools.product(["valleys", "regression"], ["SGD", "Nesterov"])),
+)
 def test_the_orbit_of_a_descent_is_the_run(name, method):
     problem, x0 = problems()[name]
     run = ds.iterate(problem, METHODS[method], x0, n_steps=60)
