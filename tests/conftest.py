@@ -1,7 +1,14 @@
-import numpy as np
-import pytest
+"""What tests share."""
 
-import dynsim as ds
+import os
+
+# The workers of pytest-xdist share the cores: threads of BLAS beside them only wait for one another. Before NumPy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import dynsim as ds  # noqa: E402
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from dynsim.averages.transients import MANY, differ
 
 _STUCK = 0.4  # of the variance of φ between the averages of chains: fewer than 2.5 independent values in each
 _DRIFT = 2e-5  # probability, on each side, of halves that differ
+_APART = 1.05  # R̂
+_ENDS = 20  # single values by which halves of a cycle may differ that all chains share
 _DISAGREE = 1e-3  # probability of a scatter between chains at which it is said that they disagree …
 _EXCESSIVE = 1e-4  # … and of few, whose scatter is no measure
 _CROSSINGS = 20  # of its average by φ, in all: fewer are too few events to tell a correlation time from
@@ -50,14 +52,15 @@ def problem(batches, result, averages, level):
                 f"the average of {which} still drifts after a burn-in of {result.burn_in:g}: start the average later, "
                 f"in a run of more than {_round(2 * n)} observations"
             )
-        crossings = _crossings(batches, j, tau[j] / batches.interval)
-        effective = float(result.n_effective.flat[j])
-        if tau[j] >= _SLOW * batches.interval and (crossings < _CROSSINGS or effective < _EFFECTIVE):
+        if tau[j] < _SLOW * batches.interval or (m >= MANY and result.between.flat[j]):
+            continue
+        effective, crossings = float(result.n_effective.flat[j]), _crossings(batches, j, tau[j] / batches.interval)
+        if crossings < _CROSSINGS or effective < _EFFECTIVE:
             factor = 2 * max(_CROSSINGS / max(crossings, 1), _EFFECTIVE / effective)
             return (
                 f"{_run(m, n)} are too few for correlations of {which} over {tau[j]:.3g}, worth {effective:.0f} "
                 f"independent values, and {crossings} crossings of the average: about {_round(n * factor)} "
-                "observations per chain, or as many more chains, are needed"
+                f"observations per chain, or as many more chains, are needed{_apart(batches, result, j)}"
             )
     return None
 
@@ -73,9 +76,7 @@ def poor_mixing(batches, result, level):
         f"(R̂ = {float(result.r_hat.flat[bad[0]]):.3g}); the error is that of their scatter: right only if they "
         f"started from the stationary law{_groups(batches, bad[0])}"
     )
-    if batches.start_point is None:
-        return text
-    return f"{text}; they all started at {_point(batches.start_point)}: start them at dispersed points"
+    return text + _started(batches)
 
 
 def called(names, j, q):
@@ -91,7 +92,8 @@ def _drifts(batches, result, j):
     one = batches.means[:, :half, j : j + 1].mean(axis=1)
     other = batches.means[:, half:, j : j + 1].mean(axis=1)
     if batches.n_paths >= MANY:
-        return differ(one, other, _DRIFT)
+        ends = _ENDS * np.sqrt(batches.variance()[j]) / batches.n
+        return differ(one, other, _DRIFT) and bool(abs((one - other).mean()) > ends)
     expected = 2 * float(result.stderr.flat[j])
     return bool(abs((one - other).mean()) > -stdtrit(float(result.dof.flat[j]), _DRIFT) * expected)
 
@@ -103,6 +105,19 @@ def _crossings(batches, j, tau):
     long = merged(batches.means[..., j : j + 1], group)
     above = long > batches.averages()[:, j].mean()
     return int((above[:, 1:] != above[:, :-1]).sum())
+
+
+def _apart(batches, result, j):
+    """The groups, and where chains started, if they disagree."""
+    if batches.n_paths == 1 or not result.r_hat.flat[j] > _APART:
+        return ""
+    return _groups(batches, j) + _started(batches)
+
+
+def _started(batches):
+    if batches.start_point is None:
+        return ""
+    return f"; they all started at {_point(batches.start_point)}: start them at dispersed points"
 
 
 def _groups(batches, j):

@@ -17,6 +17,8 @@ FEWEST = 8  # batches of a chain for an autoregression
 FREEDOM = 3.0  # degrees, for a number to be an error: Student's t then is 3.2 standard errors wide
 _LARGER = 0.1, 0.01  # probability of a scatter between chains at which it is the error: of many, of few
 _LONG = 16  # stretches of a chain whose averages bound the error of a cycle
+_APART = 1e-4  # probability of a scatter between many chains, by that within them, at which they disagree …
+_RESOLVED = 1 / 64  # … where that within is so small a part of the variance of φ
 _IN_PHASE = 5.0  # standard errors by which averages over chains at one time must vary too much
 
 
@@ -42,6 +44,12 @@ def autoregressive(means, averages, n, size):
     short = dof < FREEDOM
     between = (level < _LARGER[m < MANY]) | (short & (m >= MANY))
     level = np.where(short, 0.0 if m < MANY else 1.0, level)
+    if m >= MANY and k >= _LONG:
+        # an autoregression about the mean of all chains takes constant differences between them for slow correlation
+        within = merged(means, k // _LONG).var(axis=1, ddof=1).mean(axis=0) / _LONG
+        told = fdtrc(m - 1, m * (_LONG - 1), scatter * m / np.maximum(within, edge * m))
+        apart = (told < _APART) & (within < _RESOLVED)
+        between, level = between | apart, np.where(apart, told, level)
     return np.where(between, np.maximum(scatter, edge), variance), np.where(between, m - 1, dof), between, level
 
 

@@ -19,8 +19,9 @@ def settled(batches: Batches) -> int:
     The first half is cut into stretches of 1, 1, 2, 4, … batches, and the last that differs from the second half ends
     the burn-in; so does the last chain to arrive where any are in the second half. Of many chains, which are
     exchangeable, differences are judged by Student's t between chains; of few, by the range of the averages over
-    equally long stretches of the second half, so that a cycle is not mistaken for a transient. A single wild value stands out of that range however large it makes every variance: rules that
-    maximize an effective sample size keep it, because what dominates the variance is uncorrelated.
+    equally long stretches of the second half, so that a cycle is not mistaken for a transient. A single wild value
+    stands out of that range however large it makes every variance: rules that maximize an effective sample size keep
+    it, because what dominates the variance is uncorrelated.
     """
     means = batches.means
     k = means.shape[1]

@@ -1,5 +1,6 @@
 """Long-run averages under several schemes, with honest errors: what they are, or why they cannot be told."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from dynsim.chain import iterate
 from dynsim.compare.stationary import Basins
 from dynsim.compare.text import number, table, with_error
 from dynsim.ergodic import time_average
-from dynsim.errors import ArgumentError, InfiniteVariance, NotApplicable, TooShort
+from dynsim.errors import ArgumentError, InfiniteVariance, NotApplicable, PoorMixing, TooShort
 from dynsim.landscape import minima
 from dynsim.methods import Method
 from dynsim.problems import Problem
@@ -21,6 +22,8 @@ _MOST_KEPT = 2e7  # numbers of a run that are stored
 _FIRST_STEPS = 1000  # of the first try with ``until``
 _MOST_COORDINATES = 3  # whose averages are in the table
 _MOST_MINIMA = 4  # whose basins are
+_ASIDE = 0.01  # how far beside a minimum paths start, of the box: at it, descent without noise would stay on it
+_SCATTER_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +44,17 @@ class AverageComparison:
                 low, high = mean.interval()
                 error = float(mean.stderr)
                 trusted = name not in self.refusals[scheme]
+                constant = bool(mean.constant)
                 value = with_error(float(mean.value), error) if trusted else number(float(mean.value), 4) + " ± ?"
+                if constant:
+                    value = f"{float(mean.value):.4g} (constant)"
+                shown = trusted and not constant
                 rows.append(
                     (
                         f"{scheme if k == 0 else '':<9}{name}",
                         value,
-                        f"{low:.4g}" if trusted else "-",
-                        f"{high:.4g}" if trusted else "-",
+                        f"{low:.4g}" if shown else "-",
+                        f"{high:.4g}" if shown else "-",
                         number(float(mean.n_effective), 3),
                         number(float(mean.tau), 3),
                         f"{float(mean.r_hat):.3f}",
@@ -124,8 +131,8 @@ def compare_averages(
     methods : dict of Method
         By the names they have in the table; all with the same step size.
     x0 : array_like, optional
-        Start of all paths; by default they start at the known minima in turn, so that a run that does not mix is
-        found out.
+        Start of all paths; by default they start beside the known minima in turn, so that a run that does not mix
+        is found out.
     n_steps, n_paths, rng, threads, progress
         Of the run, as in :func:`dynsim.iterate`.
     until : float, optional
@@ -145,6 +152,10 @@ def compare_averages(
         "seed": rng,
     }
     averages, refusals, notes = {}, {}, []
+    if problem.n_terms == 1:
+        notes.append(
+            "The problem has one term: no scheme has noise, all are gradient descent, and averages are of its orbits"
+        )
     for scheme, method in methods.items():
         length = n_steps if until is None else min(_FIRST_STEPS, n_steps)
         while True:
@@ -166,16 +177,18 @@ def compare_averages(
                     f"{scheme}: {run.n_diverged} of {n_paths} paths diverged, so there are no long-run averages; "
                     "the step size is too large"
                 )
-            averages[scheme], refusals[scheme] = _averages(run, quantities)
-            if length == n_steps or (not refusals[scheme] and _accurate(averages[scheme], until)):
+            averages[scheme], refusals[scheme], warned = _averages(run, quantities)
+            short = [] if until is None else _inaccurate(averages[scheme], refusals[scheme], until)
+            if length == n_steps or not short:
                 break
             length = min(2 * length, n_steps)
+        notes += [f"{scheme}, {line}" for line in warned]
         if until is not None:
-            reached = not refusals[scheme] and _accurate(averages[scheme], until)
+            what = f"errors of {until:g} of the averages"
             notes.append(
-                f"{scheme}: errors of {until:g} of the averages reached after {length} steps"
-                if reached
-                else f"{scheme}: errors of {until:g} of the averages not reached in {length} steps"
+                f"{scheme}: {what} not reached in {length} steps for {', '.join(short)}"
+                if short
+                else f"{scheme}: {what} reached after {length} steps"
             )
     return AverageComparison(problem, averages, refusals, tuple(notes), settings)
 
@@ -208,20 +221,27 @@ def _starts(problem, found, x0, n_paths):
         return point, f"{point.tolist()}"
     if not len(found):
         raise ArgumentError(f"x0 must be given, as no minima of {problem.name} are known")
-    places = np.array([1.25 * p if np.isin(p, problem.kinks).any() else p for p in found])
-    return places[np.arange(n_paths) % len(places)], "the minima in turn"
+    size = np.ptp(problem.bounds, axis=1) if problem.bounds is not None else 1 + np.abs(found).max(axis=0)
+    scatter = np.random.default_rng(_SCATTER_SEED).uniform(-1, 1, (n_paths, problem.dim))
+    return found[np.arange(n_paths) % len(found)] + _ASIDE * size * scatter, "beside the minima in turn"
 
 
 def _averages(run, quantities):
-    """Estimates by name, and why some of them are not to be trusted."""
-    found, refused = {}, {}
+    """Estimates by name, why some of them are not to be trusted, and what was warned of."""
+    found, refused, warned = {}, {}, []
     for name, phi in quantities.items():
-        try:
-            found[name] = time_average(run, phi)
-        except (TooShort, InfiniteVariance) as error:
-            found[name], refused[name] = error.estimate, str(error)
-    return found, refused
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", PoorMixing)
+            try:
+                found[name] = time_average(run, {name: phi})[name]
+            except (TooShort, InfiniteVariance) as error:
+                found[name], refused[name] = error.estimate[name], str(error)
+        warned += [f"{name}: {line.message}" for line in caught]
+    return found, refused, warned
 
 
-def _accurate(found, until):
-    return all(float(mean.stderr) <= until * abs(float(mean.value)) for mean in found.values())
+def _inaccurate(found, refused, until):
+    """The quantities whose error is larger, or not known; what never changed is exact."""
+    return [
+        name for name, mean in found.items() if name in refused or float(mean.stderr) > until * abs(float(mean.value))
+    ]

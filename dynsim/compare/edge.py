@@ -7,7 +7,7 @@ import numpy as np
 from dynsim import __version__, _check
 from dynsim.compare.text import number, table, with_error
 from dynsim.dynamics import Bifurcation, LyapunovExponents, bifurcation, descent, lyapunov_exponents
-from dynsim.errors import ArgumentError, InfiniteVariance, NotApplicable, TooShort
+from dynsim.errors import ArgumentError, InfiniteVariance, TooShort
 from dynsim.landscape import minima, sharpness
 from dynsim.methods import SGD
 from dynsim.problems import Problem
@@ -29,7 +29,8 @@ class EdgeOfStability:
     problem: Problem
     edge: float
     diagram: Bifurcation = field(repr=False)
-    exponents: dict[float, LyapunovExponents] = field(repr=False)
+    exponents: dict[float, list[LyapunovExponents]] = field(repr=False)
+    notes: list[str] = field(repr=False)
     settings: dict
 
     def stretches(self) -> list[tuple[float, float, tuple]]:
@@ -47,9 +48,8 @@ class EdgeOfStability:
         stretches = self.stretches()
         for low, high, what in stretches[:_MOST_ROWS]:
             span = number(low, 4) if low == high else f"{low:.4g} to {high:.4g}"
-            found = next((self.exponents[eta] for eta in self.exponents if low <= eta <= high), None)
-            exponent = "-" if found is None else with_error(float(found.value[0]), float(found.stderr[0]))
-            rows.append((span, " or ".join(_said(period, found) for period in what), exponent))
+            found = next((self.exponents[eta] for eta in self.exponents if low <= eta <= high), [])
+            rows.append((span, " or ".join(_said(period, found) for period in what), _range(found)))
         lines = [
             f"{self.problem.name}: gradient descent from {self.settings['start']}; it is stable at its lowest minimum "
             f"below 2/sharpness = {number(self.edge, 4)}"
@@ -60,7 +60,7 @@ class EdgeOfStability:
         ]
         if len(stretches) > _MOST_ROWS:
             lines.append(f"and {len(stretches) - _MOST_ROWS} more stretches, in the file")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
     def to_dict(self) -> dict:
         """The numbers with their settings, ready for JSON."""
@@ -75,9 +75,10 @@ class EdgeOfStability:
             "points": self.diagram.points.tolist(),
             "observable": self.diagram.observable,
             "exponents": {
-                f"{eta:.10g}": {"value": found.value.tolist(), "stderr": found.stderr.tolist()}
+                f"{eta:.10g}": [{"value": float(e.value[0]), "stderr": float(e.stderr[0])} for e in found]
                 for eta, found in self.exponents.items()
             },
+            "notes": self.notes,
         }
 
     def draw(self):
@@ -137,15 +138,18 @@ def edge_of_stability(
     }[quantity]
     diagram = bifurcation(family, values, x0=start, observable=observable, burn_in=burn_in)
     settings = {"start": said, "quantity": quantity, "burn_in": burn_in}
-    comparison = EdgeOfStability(problem, edge, diagram, {}, settings)
+    comparison = EdgeOfStability(problem, edge, diagram, {}, [], settings)
     for first, last, what in comparison.stretches()[:_MOST_ROWS]:
-        if -1 not in what:
-            eta = values[np.abs(values - 0.5 * (first + last)).argmin()]
+        if -1 in what:
+            continue
+        eta = values[np.abs(values - 0.5 * (first + last)).argmin()]
+        for number_of_start, point in enumerate(start):
             try:
-                exponents = lyapunov_exponents(family(eta), start[0], n_steps=_STEPS, n_exponents=1)
-            except (TooShort, InfiniteVariance, NotApplicable):
-                continue
-            comparison.exponents[float(eta)] = exponents
+                found = lyapunov_exponents(family(eta), point, n_steps=_STEPS, n_exponents=1)
+            except (TooShort, InfiniteVariance, ArgumentError) as error:
+                comparison.notes.append(f"no exponent at step size {eta:.4g} from start {number_of_start}: {error}")
+            else:
+                comparison.exponents.setdefault(float(eta), []).append(found)
     return comparison
 
 
@@ -169,7 +173,17 @@ def _starts(problem, points, x0):
 
 def _said(period, exponents):
     if period == 0:
-        known = exponents is not None
-        chaotic = known and exponents.value[0] > _STDERRS * exponents.stderr[0]
-        return "chaos" if chaotic else "no cycle found yet" if known else "no cycle: chaos or a slow approach"
+        chaotic = any(found.value[0] > _STDERRS * found.stderr[0] for found in exponents)
+        return "chaos" if chaotic else "no cycle found yet" if exponents else "no cycle: chaos or a slow approach"
     return {-1: "nothing: it diverges", 1: "a fixed point"}.get(period, f"a cycle of {period}")
+
+
+def _range(exponents):
+    """The largest exponent, or its range over starts that disagree by more than their errors."""
+    if not exponents:
+        return "-"
+    low, high = (choose(exponents, key=lambda found: found.value[0]) for choose in (min, max))
+    error = max(float(low.stderr[0]), float(high.stderr[0]))
+    if high.value[0] - low.value[0] <= _STDERRS * error + 1e-3 * abs(high.value[0]):
+        return with_error(float(high.value[0]), error)
+    return f"{low.value[0]:.4g} to {high.value[0]:.4g}, by start"
