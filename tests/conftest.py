@@ -5,10 +5,10 @@ import os
 # The workers of pytest-xdist share the cores: threads of BLAS beside them only wait for one another. Before NumPy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
-import dynsim as ds  # noqa: E402
+import dynsim as ds
 
 
 @pytest.fixture

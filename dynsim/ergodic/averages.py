@@ -1,6 +1,7 @@
 """Averages over the time and the paths of what has been kept of a run."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -97,7 +98,9 @@ def time_average(
         if where := _not_finite(flat, part):
             raise NotApplicable(f"φ is {where}")
         parts.append(Batches.of_series(flat, start=start, interval=interval, positions=chunk.mean(axis=1)))
-    return estimate(_together(parts), method=method, burn_in=burn_in, shape=shape, names=names, n_diverged=n_diverged)
+    begun = x[numbers, 0]
+    found = replace(_together(parts), start_point=begun[0] if (begun == begun[0]).all() else None)
+    return estimate(found, method=method, burn_in=burn_in, shape=shape, names=names, n_diverged=n_diverged)
 
 
 def _series(source):
