@@ -28,7 +28,7 @@ def add(commands):
     add_schemes(average)
     add_run(average, "default: 0.04 for two-valleys, else to be given", n_paths=64, n_steps=20_000)
     average.add_argument(
-        "--until", type=float, metavar="SHARE", help="stop once errors are below this share of the averages"
+        "--until", type=float, metavar="SHARE", help="stop once errors are below this share of averages or deviations"
     )
     average.add_argument("--x0", type=float, nargs="+", metavar="X", help="start (default: the minima in turn)")
     add_output(average)

@@ -136,7 +136,8 @@ def compare_averages(
     n_steps, n_paths, rng, threads, progress
         Of the run, as in :func:`dynsim.iterate`.
     until : float, optional
-        Lengthen the run, to at most ``n_steps``, until every standard error is below this share of its average.
+        Lengthen the run, to at most ``n_steps``, until every standard error is below this share of its average, or of
+        the deviation of single values where that is larger.
     """
     n_steps, n_paths = _check.count("n_steps", n_steps), _check.count("n_paths", n_paths)
     if until is not None:
@@ -154,7 +155,7 @@ def compare_averages(
     averages, refusals, notes = {}, {}, []
     if problem.n_terms == 1:
         notes.append(
-            "The problem has one term: no scheme has noise, all are gradient descent, and averages are of its orbits"
+            "The problem has one term: without noise, all schemes are gradient descent, and averages are of its orbits"
         )
     for scheme, method in methods.items():
         length = n_steps if until is None else min(_FIRST_STEPS, n_steps)
@@ -210,7 +211,7 @@ def _quantities(problem) -> tuple[dict[str, Callable], np.ndarray]:
         basins = Basins(points, problem.bounds)
         for j, point in enumerate(found[:_MOST_MINIMA]):
             place = ", ".join(f"{c:.3g}" for c in point)
-            quantities[f"basin of {place if problem.dim == 1 else f'({place})'}"] = basins.region(j)
+            quantities[f"basin of {place if problem.dim == 1 else f'({place})'}"] = basins.region(j, beyond=True)
     return quantities, found
 
 

@@ -27,6 +27,7 @@ from dynsim.theory import lemma_2_1
 
 _CELLS = {1: 4000, 2: 128}
 _RASTER = {1: 2000, 2: 96}  # points along each axis at which the basin is looked up
+_PLACES = (0.5137, 0.4929)  # in a cell, about its middle: a symmetric raster has points that run to saddles forever
 _SAVED = 40  # states of a run that are kept, from its second half
 _LISTED = 3  # minima in the table
 
@@ -251,16 +252,19 @@ class Basins:
     def __init__(self, points, box):
         n = _RASTER[len(box)]
         self.low, self.width, self.n = box[:, 0], (box[:, 1] - box[:, 0]) / n, n
-        axes = [low + width * (np.arange(n) + 0.5) for low, width in zip(self.low, self.width, strict=True)]
+        axes = [
+            low + width * (np.arange(n) + place)
+            for low, width, place in zip(self.low, self.width, _PLACES, strict=False)
+        ]
         self.number = points.basin(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1))
         self.box = box
 
-    def region(self, number) -> Region:
-        """The basin of a minimum."""
+    def region(self, number, *, beyond: bool = False) -> Region:
+        """The basin of a minimum in the box; with ``beyond``, points outside count like the nearest one inside."""
 
         def inside(theta):
             index = np.floor((theta - self.low) / self.width).astype(np.int64)
-            valid = ((index >= 0) & (index < self.n)).all(axis=-1)
+            valid = beyond | ((index >= 0) & (index < self.n)).all(axis=-1)
             index = np.clip(index, 0, self.n - 1)
             return valid & (self.number[tuple(np.moveaxis(index, -1, 0))] == number)
 

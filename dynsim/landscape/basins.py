@@ -9,7 +9,8 @@ _TURNS = 20_000
 _SPHERE = 64  # points on it for each dimension
 _GROWTH = 2.5  # of a step that succeeded; one that failed is halved, so that by turns they grow
 _OPPOSITE = 1e-3
-_REFRESH = 16  # turns between two looks at who has arrived
+_REFRESH = 16  # turns between two looks at who has arrived …
+_NOWHERE = 1.0  # … and at who has moved less than so many of the shortest steps meanwhile: it never will
 
 
 def labels(problem, box, x, n_minima, theta):
@@ -25,15 +26,19 @@ def labels(problem, box, x, n_minima, theta):
     steps = np.full(here.shape[0], longest)
     with np.errstate(all="ignore"):
         losses, g = problem.loss(here), problem.gradient(here)
-        other = g.copy()
+        other, before = g.copy(), np.full_like(here, np.inf)
         for turn in range(_TURNS):
             if turn % _REFRESH == 0:
                 arrived = _arrived(here, losses, x[:n_minima], radii, rims)
                 result[active[arrived >= 0]] = arrived[arrived >= 0]
-                going = (arrived < 0) & box.near(here) & (length(g) > 0)
+                moved = (
+                    length(here - before) > _NOWHERE * shortest
+                )  # a minimum that is not among them holds on to points
+                going = (arrived < 0) & box.near(here) & (length(g) > 0) & moved
                 here, losses, g, other, steps, active = (
                     values[going] for values in (here, losses, g, other, steps, active)
                 )
+                before = here.copy()
             if active.size == 0:
                 break
             v = _between(g, other)
