@@ -137,7 +137,7 @@ def run_ensemble(run, plan, observation, checkpoint, settings):
     if not complete:
         message = f"interrupted after {paths.step} of {run.n_steps} steps; the result is incomplete"
         warnings.warn(message, stacklevel=3)
-    elif run.goal is not None and paths.step == run.n_steps:
+    elif run.goal is not None:
         run.goal.warn_if_missed(paths.step, paths.blown_up())
     return paths.outcome(complete)
 

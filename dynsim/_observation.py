@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from dynsim import _check
-from dynsim.errors import ArgumentError, InfiniteVariance, PoorMixing, TooShort
+from dynsim._fingerprint import fingerprint
+from dynsim.averages.checks import called
+from dynsim.errors import ArgumentError, DynsimError, PoorMixing
 
 _AVERAGE = "average="  # the name of the observer of the average that a run was asked for
 _FIRST_LOOK, _GROWTH = 256, math.sqrt(2.0)  # observations before an average is first looked at, and how they grow
@@ -35,6 +37,10 @@ def named_observers(observe):
         observe = dict(zip(names, observe, strict=True))
     for name, observer in observe.items():
         _check.instance(f"observe[{name!r}]", observer, Observer, what)
+    if _AVERAGE in observe:
+        raise ArgumentError(
+            f"observe must not use the name {_AVERAGE!r}, which a run's own average has; choose another"
+        )
     return observe
 
 
@@ -70,15 +76,17 @@ class Goal:
     It is looked at after 256 observations, and whenever they have grown by √2 since: at steps that are the same however
     the run is laid out. (The more often one looks, the more often one stops at an error that is small by accident.)
 
+    A φ that has had one value so far is never accurate: it may be an event that is still to be seen.
+
     Attributes
     ----------
     until : dict
         The errors allowed, by kind, of which the larger counts.
     """
 
-    def __init__(self, until, observation, unit):
+    def __init__(self, until, observation, unit, dt):
         self.until = tolerances(until)
-        self._observation, self._unit = observation, unit
+        self._observation, self._unit, self._dt = observation, unit, dt
         observer = observation.observers[_AVERAGE]
         counts = [_FIRST_LOOK]
         while observer.burn_in + observer.every * (counts[-1] - 1) < observation.n_steps:
@@ -91,30 +99,40 @@ class Goal:
         return int(self._looks[np.searchsorted(self._looks, step, side="right")])
 
     def met(self, step, diverged):
-        """Whether the run may stop at this step; always False between two looks."""
-        return step in self._looks and self._shortfall(step, diverged) is None
+        """Whether the run may stop at this step, or has nothing left to run; always False between two looks."""
+        lost = np.isfinite(diverged).all()
+        return step in self._looks and bool(lost or self._shortfall(step, diverged) is None)
 
     def warn_if_missed(self, step, diverged):
-        """Say so if the last step has come before the error asked for."""
+        """Say so if the run has ended before the error asked for."""
         if reason := self._shortfall(step, diverged):
             warnings.warn(f"the average is not as accurate as until asks, at the last step: {reason}", stacklevel=4)
 
     def _shortfall(self, step, diverged):
-        batched = self._observation.results(step // self._unit, diverged, 1, only=_AVERAGE)[_AVERAGE]
+        """Why the average is not as accurate as asked, or None; nothing about φ may raise in the middle of a run."""
+        batched = self._observation.results(step // self._unit, diverged, self._dt, only=_AVERAGE)[_AVERAGE]
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("error", PoorMixing)
                 found = batched.estimate()
-        except (TooShort, InfiniteVariance, PoorMixing) as reason:
+        except (DynsimError, PoorMixing) as reason:
             return str(reason)
         relative, absolute = self.until.get("relative", 0.0), self.until.get("absolute", 0.0)
-        allowed = np.maximum(relative * np.abs(found.value), absolute)
-        if (found.stderr <= allowed).all():
+        value, stderr = np.ravel(found.value), np.ravel(found.stderr)
+        allowed = np.maximum(relative * np.abs(value), absolute)
+        if found.constant.any():
+            which = int(np.argmax(found.constant))
+            after = f" since a burn-in of {found.burn_in:g}" if found.burn_in > 0 else " throughout"
+            return (
+                f"{called(found.names, which, value.size)} has been {value[which]:.4g}{after}; "
+                "what else it may be, and how often, is not known"
+            )
+        if (stderr <= allowed).all():
             return None
-        with np.errstate(divide="ignore", invalid="ignore"):
-            worst = np.argmax(np.where(found.stderr > 0, found.stderr / allowed, 0))
-        value, stderr = np.ravel(found.value)[worst], np.ravel(found.stderr)[worst]
-        return f"it is {value:.4g} ± {stderr:.2g}, with {np.ravel(allowed)[worst]:.2g} allowed"
+        with np.errstate(divide="ignore"):
+            worst = int(np.argmax(stderr / allowed))
+        error = f"{value[worst]:.4g} ± {stderr[worst]:.2g}, with {allowed[worst]:.2g} allowed"
+        return f"{called(found.names, worst, value.size)} is {error}"
 
 
 class Observation:
@@ -130,8 +148,8 @@ class Observation:
         When the run may stop before its last step.
     """
 
-    def __init__(self, observers, *, dim, n_paths, n_steps, unit=1, average=None, until=None):
-        """``unit`` steps of the kernel are one step of the user's: the refinement."""
+    def __init__(self, observers, *, dim, n_paths, n_steps, unit=1, dt=1, average=None, until=None):
+        """``unit`` steps of the kernel are one step of the user's, the refinement, which takes the time ``dt``."""
         from dynsim._kernels import observing as kernel
 
         if average is not None:
@@ -140,7 +158,7 @@ class Observation:
             raise ArgumentError("until is for a run with average=, whose error it is about")
         self.observers = observers
         self.n_paths, self.n_steps = n_paths, n_steps
-        self.goal = None if until is None else Goal(until, self, unit)
+        self.goal = None if until is None else Goal(until, self, unit, dt)
         self._kept = [observer._kernel(dim) for observer in observers.values()]  # alive while their code may run
         self._addresses = kernel.addresses(self._kept)
         self._layout = np.zeros((len(observers), kernel.COLUMNS), dtype=np.int64)
@@ -203,6 +221,12 @@ class Observation:
                 n = max(0, (step - observer.burn_in) // observer.every + 1)
                 found[name] = observer._result(lanes, part, n, diverged, step * unit, unit)
         return found
+
+    def fingerprints(self):
+        """What a checkpoint knows the observers by: those of the user, and the average."""
+        own = {name: observer for name, observer in self.observers.items() if name != _AVERAGE}
+        found = {"observe": fingerprint(own)}
+        return found if _AVERAGE not in self.observers else found | {"average": fingerprint(self.observers[_AVERAGE])}
 
     def found(self, step, diverged, unit):
         """The same as ``results`` for a run: what its observers have found, and the average that it was asked for."""

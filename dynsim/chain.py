@@ -74,7 +74,9 @@ def iterate(
         most that are made, and a warning says if they were too few. ``{"absolute": 1e-3}`` for values that may be 0;
         with both ``"relative"`` and ``"absolute"`` the larger error is allowed. Of several φ all must get there, by an
         estimate that can be trusted. It is looked at after 256 observations, and whenever they have grown by √2: at
-        fixed steps, so that the result depends on nothing else. Have ``save_every=None`` with it.
+        fixed steps, so that the result depends on nothing else. A φ that has had one value so far, such as an event
+        not seen yet, is not taken for accurate: if it never varies, all ``n_steps`` are made. Have ``save_every=None``
+        with it.
     checkpoint : path, optional
         A file (.npz) to keep the state of the run in. If it exists, the run goes on from there, and gives the numbers
         that it would have given uninterrupted, to the bit. With ``rng=None`` it keeps the seed that it began with.
@@ -90,8 +92,9 @@ def iterate(
     Returns
     -------
     Trajectories
-        ``x`` of shape (n_paths, n_saved, dim), ``t`` the step numbers. Where ``until`` is met it ends there. After
-        Ctrl-C it ends at the step that was reached, and ``complete`` is False.
+        ``x`` of shape (n_paths, n_saved, dim), ``t`` the step numbers. Where ``until`` is met, or all paths have
+        blown up where it is looked at, it ends there. After Ctrl-C it ends at the step that was reached, and
+        ``complete`` is False.
 
     Raises
     ------
@@ -140,7 +143,7 @@ def iterate(
         "content of the problem": problem.fingerprint(),
         "content of the method": fingerprint(method),
         "x0": fingerprint(start),
-        "observe": fingerprint(observation.observers),
+        **observation.fingerprints(),
     }
     if observation.goal is not None:
         settings["until"] = observation.goal.until

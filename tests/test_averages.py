@@ -379,3 +379,18 @@ def test_a_good_run_says_nothing():
         warnings.simplefilter("error")
         found = estimate(batches(autoregression(np.random.default_rng(18), (8, 4000), 0.9)))
     assert re.fullmatch(r"-?0\.\d+ ± 0\.0\d+ \(n_eff \d \d{3}, τ \d+\.?\d*\)", str(found))
+
+
+def test_a_rare_event_seen_a_few_times_is_no_basis_for_an_error():
+    rng = np.random.default_rng(3)
+    seen = (rng.uniform(size=(4, 3000, 1)) < 4e-4).astype(float)  # five events in all, one after another
+    with pytest.raises(TooShort, match="crosses its average"):
+        estimate(Batches.of_series(seen))
+    often = (rng.uniform(size=(4, 3000, 1)) < 0.02).astype(float)
+    found = estimate(Batches.of_series(often), shape=())
+    assert abs(found.value - 0.02) < 5 * np.sqrt(0.02 * 0.98 / 12_000)
+
+
+def test_a_dozen_observations_of_one_chain_are_too_few():
+    with pytest.raises(TooShort, match="too few"):
+        estimate(Batches.of_series(np.random.default_rng(0).normal(size=(1, 12, 1))))

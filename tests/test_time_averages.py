@@ -33,6 +33,14 @@ def right(x):
     return x[..., 0] > 0
 
 
+def rare(x):
+    return x[..., 0] > 2
+
+
+def never(x):
+    return x[..., 0] > 50
+
+
 BOTH = {"first": first, "square": square}  # each function that is compiled takes a second: let tests share them
 OU = ds.SDE(lambda t, x: -x[0], lambda t, x: 1.0)
 
@@ -266,13 +274,14 @@ def test_a_run_resumed_stops_where_it_would_have(line, sgd, starts, tmp_path, mo
         assert np.array_equal(run.t, whole.t)
         assert np.array_equal(run.x, whole.x)
         assert same(run.average, whole.average)
-    with pytest.raises(ArgumentError, match="of a run with another until"):
-        ds.iterate(line, sgd, starts, n_steps=100_000, checkpoint=path, **options | {"until": 0.03})
+    for name, other in (("until", 0.03), ("average", square)):
+        with pytest.raises(ArgumentError, match=f"of a run with another {name}"):
+            ds.iterate(line, sgd, starts, n_steps=100_000, checkpoint=path, **options | {name: other})
 
 
 def test_a_cap_that_comes_first_is_said(line, sgd, starts):
     options = {"n_paths": 16, "rng": 2, "save_every": None, "average": first}
-    with pytest.warns(UserWarning, match=r"not as accurate as until asks, .*: it is 0\.\d+ ± 0\.0\d+, with"):
+    with pytest.warns(UserWarning, match=r"not as accurate as until asks, .*: φ is 0\.\d+ ± 0\.0\d+, with"):
         run = ds.iterate(line, sgd, starts, n_steps=2000, until=0.001, **options)
     assert run.t[-1] == 2000
     assert run.complete
@@ -288,6 +297,54 @@ def test_a_run_that_cannot_be_trusted_does_not_stop(valleys, schemes):
     assert run.t[-1] == 3000
     with pytest.raises(TooShort):
         _ = run.average
+
+
+def test_an_event_not_seen_yet_is_not_known_accurately():
+    """P(x > 2) of the process as Euler–Maruyama discretizes it; at the first looks no path has been there."""
+    options = {"dt": 0.02, "n_paths": 8, "rng": 0, "save_every": None}
+    early = ds.integrate(OU, 0.0, 255 * 0.02, average=rare, **options)
+    assert early.average.constant
+    exact = 0.5 * math.erfc(2 * math.sqrt(1 - 0.02 / 2))  # of variance ½/(1 − dt/2)
+    found = ds.integrate(OU, 0.0, 1e4, average=rare, until=0.1, **options).average
+    assert abs(found.value - exact) < 5 * found.stderr
+    assert found.stderr <= 0.1 * found.value
+    for until in (0.1, {"absolute": 0.1}):
+        with pytest.warns(UserWarning, match="φ has been 0 throughout; what else it may be, and how often, is not kn"):
+            run = ds.integrate(OU, 0.0, 30.0, average=never, until=until, **options)
+        assert run.t[-1] == 30
+    both = {"square": square, "never": never}
+    with pytest.warns(UserWarning, match="'never' has been 0"):
+        assert ds.integrate(OU, 0.0, 50.0, average=both, until=10.0, **options).t[-1] == 50
+
+
+def test_a_run_whose_paths_have_all_blown_up_ends_with_a_warning(tmp_path):
+    problem, method = ds.problems.quadratic([1.0]), ds.SGD(3.0)
+    options = {"n_steps": 10**6, "n_paths": 3, "rng": 0, "save_every": None, "average": first, "until": 0.1}
+    ends = []
+    for layout in (
+        {},
+        {"chunk_steps": 7, "block_width": 1},
+        {"checkpoint": tmp_path / "a"},
+        {"checkpoint": tmp_path / "a"},
+    ):
+        with pytest.warns(UserWarning, match="not as accurate as until asks, .* all 3 paths have diverged"):
+            run = ds.iterate(problem, method, 1.0, **options, **layout)
+        assert run.complete
+        assert run.n_diverged == 3
+        ends.append(int(run.t[-1]))
+        with pytest.raises(NotApplicable, match="all 3 paths have diverged"):
+            _ = run.average
+    assert set(ends) == {ends[0]}
+    assert 332 < ends[0] < 600  # 2^332 < 1e100 < 2^333
+
+
+def test_until_speaks_of_the_time_of_an_sde():
+    """The same words as the average itself."""
+    with pytest.warns(UserWarning, match="as until asks") as caught:
+        run = ds.integrate(OU, 0.0, 8.0, dt=0.02, n_paths=1, rng=0, save_every=None, average=first, until=1e-3)
+    with pytest.raises(TooShort) as refusal:
+        _ = run.average
+    assert str(refusal.value) in str(caught[0].message)
 
 
 def test_an_sde_stops_too_in_its_own_time():
@@ -355,8 +412,11 @@ def test_values_that_are_not_finite_are_refused_with_their_paths(line, sgd, stor
         _ = run.average
     with pytest.raises(NotApplicable, match="φ is not finite on path 2; on path 2 first at saved time number 0"):
         time_average(run, logarithm)
-    with pytest.raises(NotApplicable, match="φ is not finite on path 2"):
-        ds.iterate(line, sgd, x0, n_steps=1000, n_paths=4, rng=0, average=logarithm, until=0.1)
+    with pytest.warns(UserWarning, match="as until asks, at the last step: φ is not finite on path 2"):
+        until = ds.iterate(line, sgd, x0, n_steps=1000, n_paths=4, rng=0, average=logarithm, until=0.1)
+    assert np.array_equal(until.x, run.x)
+    with pytest.raises(NotApplicable, match=message):
+        _ = until.average
     x = stored.x.copy()
     x[[3, 7], 40] = np.nan
     x[7, 20] = np.inf
@@ -411,6 +471,11 @@ def test_functions_of_every_form_are_averaged(stored):
         ({"average": {1: first}}, "a name of φ must be a string, got int"),
         ({"average": {"a": 3}}, r"average\['a'\] must be a function of x"),
         ({"average": {"a": lambda x: (x[0], 1.0)}}, r"average\['a'\] must return one number"),
+        (
+            {"average": {"a": lambda x: x[..., 0] > 1, "b": lambda x: x[..., 0] > 1}},
+            "the φ named 'b' computes the same as 'a'; if they",
+        ),
+        ({"observe": {"average=": observers.Moments()}}, "observe must not use the name 'average=', which a run's own"),
         ({"average": lambda x: "a"}, "average must return a number or a tuple of numbers"),
         ({"average": lambda x: x[..., 5]}, "average fails at x = 0.5: IndexError"),
     ],
@@ -426,7 +491,7 @@ def test_averages_of_a_run_that_make_no_sense_are_refused(line, sgd, options, me
         (np.ones(5), {}, r"source must have shape \(n_paths, n_saved, dim\), got \(5,\); for one path of numbers"),
         (np.ones((5, 9)), {}, r"got \(5, 9\); for paths of numbers write x\[:, :, None\]"),
         (np.ones((2, 3, 4, 5)), {}, "the axes are those of paths, times and coordinates"),
-        ("runs", {}, "source must be Trajectories, BatchedMeans or an array"),
+        ("runs", {}, r"source must be Trajectories.* or an array"),
         (np.ones((5, 2, 1)), {}, "source must have paths of at least 3 values"),
         (None, {"phi": lambda x: x[0]}, r"phi must return a number for each point, shape \(16, 5001\) or"),
         (None, {"phi": lambda x: 1.0}, r"phi must return a number for each point, .*, got float64 of shape \(\)"),
@@ -461,3 +526,6 @@ def test_what_has_kept_too_little_is_refused(line, sgd, stored):
         _ = late.average
     with pytest.raises(TooShort):
         _ = ds.iterate(line, sgd, 0.0, n_steps=10, rng=0, average=first).average
+    once = ds.iterate(line, sgd, 0.0, n_steps=100, rng=0, average=observers.BatchMeans(first, every=200))
+    with pytest.raises(TooShort, match="φ was observed 1 times on each path, too few to average over"):
+        _ = once.average

@@ -14,7 +14,8 @@ _DISAGREE = 1e-3  # probability of a scatter between chains at which it is said 
 _EXCESSIVE = 1e-4  # … and of few, whose scatter is no measure
 _CROSSINGS = 20  # of its average by φ, in all: fewer are too few events to tell a correlation time from
 _EFFECTIVE = 60  # independent values in all, as few
-_SLOW = 2.0  # observations of correlation time, from which on these are needed
+_CALM = 0.5  # observations of correlation time, from which on crossings are needed: below, batches of a cycle have none
+_SLOW = 2.0  # … and independent values
 
 
 def problem(batches, result, averages, level):
@@ -52,15 +53,21 @@ def problem(batches, result, averages, level):
                 f"the average of {which} still drifts after a burn-in of {result.burn_in:g}: start the average later, "
                 f"in a run of more than {_round(2 * n)} observations"
             )
-        if tau[j] < _SLOW * batches.interval or (m >= MANY and result.between.flat[j]):
+        if tau[j] < _CALM * batches.interval or (m >= MANY and result.between.flat[j]):
             continue
         effective, crossings = float(result.n_effective.flat[j]), _crossings(batches, j, tau[j] / batches.interval)
-        if crossings < _CROSSINGS or effective < _EFFECTIVE:
-            factor = 2 * max(_CROSSINGS / max(crossings, 1), _EFFECTIVE / effective)
+        slow = tau[j] >= _SLOW * batches.interval
+        if crossings < _CROSSINGS or (slow and effective < _EFFECTIVE):
+            factor = 2 * max(_CROSSINGS / max(crossings, 1), _EFFECTIVE / effective if slow else 0)
+            what = (
+                f" for correlations of {which} over {tau[j]:.3g}, worth {effective:.0f} independent values"
+                if slow
+                else ""
+            )
             return (
-                f"{_run(m, n)} are too few for correlations of {which} over {tau[j]:.3g}, worth {effective:.0f} "
-                f"independent values, and {crossings} crossings of the average: about {_round(n * factor)} "
-                f"observations per chain, or as many more chains, are needed{_apart(batches, result, j)}"
+                f"{_run(m, n)} are too few{long if slow else ''}: {which} crosses its average {crossings} times in all; about "
+                f"{_round(n * factor)} observations per chain, or as many more chains, are needed"
+                f"{_apart(batches, result, j)}"
             )
     return None
 

@@ -31,9 +31,7 @@ def labels(problem, box, x, n_minima, theta):
             if turn % _REFRESH == 0:
                 arrived = _arrived(here, losses, x[:n_minima], radii, rims)
                 result[active[arrived >= 0]] = arrived[arrived >= 0]
-                moved = (
-                    length(here - before) > _NOWHERE * shortest
-                )  # a minimum that is not among them holds on to points
+                moved = length(here - before) > _NOWHERE * shortest  # a minimum elsewhere holds on to points
                 going = (arrived < 0) & box.near(here) & (length(g) > 0) & moved
                 here, losses, g, other, steps, active = (
                     values[going] for values in (here, losses, g, other, steps, active)

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dynsim.averages import Batches, Estimate, estimate
-from dynsim.errors import NotApplicable
+from dynsim.errors import NotApplicable, TooShort
 from dynsim.observed.base import PerPath, listed
+
+_FEWEST = 3  # observations of a path
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +145,11 @@ class BatchedMeans(PerPath):
         positions
             As in :meth:`batches`.
         """
+        batches = self.batches(positions)
+        if self.n < _FEWEST:  # one value, or two, may seem to be constant
+            raise TooShort(f"φ was observed {self.n} times on each path, too few to average over: make the run longer")
         return estimate(
-            self.batches(positions),
+            batches,
             method=method,
             burn_in=burn_in,
             shape=self.shape,

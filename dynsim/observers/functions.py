@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 
 import numpy as np
 
 from dynsim import _check
+from dynsim._fingerprint import fingerprint
 from dynsim._typing import ArrayLike, Region
 from dynsim.errors import ArgumentError
 from dynsim.observed import Averages, BatchedMeans, Passages, Visited
@@ -69,6 +71,7 @@ class BatchMeans(Observer):
             for name in self.function:
                 _check.instance("a name of φ", name, str, "a string")
             function = {name: of_problem(phi) for name, phi in self.function.items()}
+            _refuse_the_same(function)
         else:
             function = of_problem(self.function)
         object.__setattr__(self, "function", function)
@@ -138,6 +141,19 @@ class BatchMeans(Observer):
             shape=() if self._is_number else means.shape[2:],
             names=self._names,
         )
+
+
+def _refuse_the_same(functions):
+    """Refuse functions made in a loop that have all come to see the last value of its variable."""
+    seen: dict = {}
+    for name, function in functions.items():
+        if isinstance(plain(function), FunctionType):
+            first, same = seen.setdefault(fingerprint(function), (name, function))
+            if same is not function:
+                raise ArgumentError(
+                    f"the φ named {name!r} computes the same as {first!r}; if they were made in a loop over c, they "
+                    "see its last value: write lambda x, c=c: …"
+                )
 
 
 def _shape_of(name, function, dim):

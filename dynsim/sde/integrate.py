@@ -66,8 +66,9 @@ def integrate(
     Returns
     -------
     Trajectories
-        ``x`` of shape (n_paths, n_saved, dim), ``t`` the times. Where ``until`` is met it ends there. After Ctrl-C it
-        ends at the time that was reached, and ``complete`` is False.
+        ``x`` of shape (n_paths, n_saved, dim), ``t`` the times. Where ``until`` is met, or all paths have blown
+        up where it is looked at, it ends there. After Ctrl-C it ends at the time that was reached, and ``complete`` is
+        False.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def integrate(
     )
     observers = named_observers(observe)
     observation = Observation(
-        observers, dim=sde.dim, n_paths=n_paths, n_steps=n_steps, unit=refine, average=average, until=until
+        observers, dim=sde.dim, n_paths=n_paths, n_steps=n_steps, unit=refine, dt=dt, average=average, until=until
     )
     settings = {
         "sde": sde.name,
@@ -126,7 +127,7 @@ def integrate(
     contents = {
         "content of the SDE": sde.fingerprint(),
         "x0": fingerprint(start),
-        "observe": fingerprint(observation.observers),
+        **observation.fingerprints(),
     }
     if observation.goal is not None:
         settings["until"] = observation.goal.until
