@@ -59,14 +59,10 @@ def problem(batches, result, averages, level):
         slow = tau[j] >= _SLOW * batches.interval
         if crossings < _CROSSINGS or (slow and effective < _EFFECTIVE):
             factor = 2 * max(_CROSSINGS / max(crossings, 1), _EFFECTIVE / effective if slow else 0)
-            what = (
-                f" for correlations of {which} over {tau[j]:.3g}, worth {effective:.0f} independent values"
-                if slow
-                else ""
-            )
+            long = f" for correlations of {which} over {tau[j]:.3g}, worth {effective:.0f} independent values"
             return (
-                f"{_run(m, n)} are too few{long if slow else ''}: {which} crosses its average {crossings} times in all; about "
-                f"{_round(n * factor)} observations per chain, or as many more chains, are needed"
+                f"{_run(m, n)} are too few{long if slow else ''}: {which} crosses its average {crossings} times; "
+                f"about {_round(n * factor)} observations per chain, or as many more chains, are needed"
                 f"{_apart(batches, result, j)}"
             )
     return None
