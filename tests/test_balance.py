@@ -211,6 +211,38 @@ def test_what_cannot_be_averaged_is_refused_in_a_sentence(noisy_run, call, error
         call(noisy_run)
 
 
+@pytest.mark.parametrize("ask", [theory.equation_6_10, theory.theorem_6_5_1], ids=["balance", "reduced step"])
+def test_runs_of_something_else_and_of_a_state_or_two_are_refused(ask, noisy_run):
+    with pytest.raises(ArgumentError, match="this is one of SGD"):
+        ask(NOISY, ds.SGD(0.1), noisy_run)
+    sde = ds.SDE(lambda t, x: -x[0], lambda t, x: 1.0)
+    with pytest.raises(ArgumentError, match="not of an SDE"):
+        ask(NOISY, ds.SGD(ETA), ds.integrate(sde, 0.0, 1.0, dt=0.1, n_paths=16, rng=0))
+    for n in (1, 2):
+        with pytest.raises(ArgumentError, match="at least 3 states"):
+            ask(NOISY, ds.SGD(ETA), np.arange(16.0 * n).reshape(16, n, 1))
+
+
+def test_a_last_state_out_of_step_is_left_out():
+    method = ds.SGD(ETA)
+    run = ds.iterate(NOISY, method, x0=0.0, n_steps=401, n_paths=16, save_every=2, rng=1)
+    assert run.t[-2:].tolist() == [400, 401]
+    found = balance(NOISY, method, run, burn_in=0)
+    assert found.squared_gradient.n_observations == 201
+    assert found.squared_gradient.value == pytest.approx((run.x[:, :-1] ** 2).mean(), rel=1e-12)
+
+
+def test_where_quadrature_misses_the_jumps_of_curvature_the_losses_are_taken():
+    problem = ds.problems.linear_model([[1.0], [2.0]], [1.0, -1.0], loss="huber")
+    run = 3 * np.random.default_rng(3).normal(size=(16, 64, 1))
+    found = balance(problem, ds.SGD(0.5), run, burn_in=0)
+    assert found.settings["by"] == "loss"
+    by_hessian = balance(problem, ds.SGD(0.5), run, burn_in=0, by="hessian")
+    assert by_hessian.residual > 1e-3
+    assert "quadrature off by" in repr(by_hessian)
+    assert "quadrature" not in repr(found)
+
+
 def test_a_step_to_infinity_has_no_expectation():
     problem = ds.problems.exponential_wings(1.0)
     with pytest.raises(NotApplicable, match="not finite after a step"):

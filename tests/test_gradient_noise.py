@@ -135,7 +135,13 @@ def test_gaussian_vectors_have_the_same_covariance():
 
 def test_norms_do_not_overflow():
     problem = ds.problems.linear_model([[1.0, 1.0], [1.0, -1.0]], [1e200, -1e200], "square")
-    assert np.isfinite(gradient_noise(problem, [0.0, 0.0]).norms).all()
+    noise = gradient_noise(problem, [0.0, 0.0])
+    assert noise.norms == pytest.approx([1e200, 1e200])  # (∓1, 0)·1e200
+    assert repr(noise).endswith("root mean square 1e+200)")
+    assert np.isfinite(noise.gaussian()).all()
+    assert (noise.gaussian() / 1e200).std(axis=0) == pytest.approx([1.0, 0.0], abs=0.05)
+    with pytest.raises(NotApplicable, match="covariance of noise of size 1e"):
+        _ = noise.covariance
 
 
 REFUSED = {

@@ -42,6 +42,13 @@ def test_where_no_step_is_made_there_is_none():
     assert norm.tolist() == [[1.0, 1.0]]
 
 
+def test_a_last_step_shorter_than_the_others_is_left_out():
+    problem = ds.problems.quadratic([1.0, 3.0])
+    run = ds.iterate(problem, ds.SGD(0.1, batch_size="full"), x0=1.0, n_steps=5, save_every=2)
+    smoothness, _ = landscape.local_smoothness(problem, run)
+    assert smoothness.shape == (1, 2)
+
+
 @pytest.mark.parametrize("measure", ["steps", "sharpness"])
 def test_a_parabola_has_no_slope_and_its_curvature_for_intercept(measure, rng):
     x = rng.normal(size=(200, 1))

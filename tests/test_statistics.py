@@ -95,6 +95,28 @@ def test_lanczos_finds_a_negative_curvature_when_the_norm_is_asked_for():
     assert landscape.sharpness(problem, np.ones(100), kind="largest")[0] == pytest.approx(1.0, abs=1e-5)
 
 
+def test_lanczos_at_a_flat_point_beside_others_is_as_it_is_alone():
+    """1 − exp(−Σ (j + 1) x_j²/1000): flat far out, and with curvatures (j + 1)/500 at 0."""
+
+    def loss(theta, n):
+        s = 0.0
+        for j in range(70):
+            s += (j + 1) * theta[j] ** 2
+        return 1 - np.exp(-s / 1000)
+
+    def gradient(theta, n, out):
+        s = 0.0
+        for j in range(70):
+            s += (j + 1) * theta[j] ** 2
+        for j in range(70):
+            out[j] = np.exp(-s / 1000) * (j + 1) * theta[j] / 500
+
+    problem = ds.Problem.from_terms(loss, gradient, n_terms=1, dim=70, check=False)
+    (flat, center), (flat_error, _) = landscape.sharpness(problem, [[50.0] * 70, [0.0] * 70], kind="largest")
+    assert (flat, flat_error) == (0.0, 0.0)
+    assert center == pytest.approx(0.14, abs=1e-6)
+
+
 def test_a_difference_over_a_kink_is_betrayed_by_its_error():
     problem = ds.Problem.from_terms(lambda theta, n: abs(theta[0]) + theta[0] ** 2, n_terms=1, dim=1, kinks=[0.0])
     (near, far), (near_error, far_error) = landscape.sharpness(problem, [[5e-4], [0.5]])
@@ -174,6 +196,24 @@ def test_step_sizes_are_those_of_the_schedule_at_the_saved_steps():
     stats = landscape.run_statistics(problem, run, method=method)
     assert stats.step_sizes == pytest.approx([0.1, 0.1 / 4, 0.1 / 7])
     assert np.isnan(landscape.run_statistics(problem, run).step_sizes).all()
+
+
+def test_step_sizes_of_states_far_apart_are_those_of_these_states_alone():
+    method = ds.SGD(ds.schedules.Custom(lambda k: 0.1 / (k + 1)), batch_size="full")
+    problem = ds.problems.quadratic([1.0])
+    run = ds.Trajectories(np.ones((1, 3, 1)), np.array([0, 10**12, 2 * 10**12]), np.array([np.inf]), {})
+    stats = landscape.run_statistics(problem, run, method=method)
+    assert stats.step_sizes == pytest.approx([0.1, 0.1 / (10**12 + 1), 0.1 / (2 * 10**12 + 1)], rel=1e-12)
+
+
+def test_the_times_of_an_sde_are_no_step_numbers():
+    problem = ds.problems.quadratic([1.0])
+    sde = ds.SDE(lambda t, x: -x[0], lambda t, x: 1.0)
+    run = ds.integrate(sde, 1.0, 2.0, dt=0.1, rng=0)
+    schedule = ds.SGD(ds.schedules.Custom(lambda k: 0.1 / (k + 1)), batch_size="full")
+    with pytest.raises(NotApplicable, match="not the step numbers"):
+        landscape.run_statistics(problem, run, method=schedule)
+    assert (landscape.run_statistics(problem, run, method=GD).step_sizes == 0.01).all()
 
 
 def test_a_path_that_diverges_leaves_the_band():

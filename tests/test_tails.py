@@ -114,10 +114,26 @@ def test_a_finite_variance_is_not_called_infinite(name, n):
     assert not any(hill(FINITE[name](rng, n)).infinite_variance for _ in range(20))
 
 
+LOOKS_HEAVY = {
+    "mixture": (lambda rng, n: np.where(rng.random(n) < 0.1, rng.uniform(1, 50, n), rng.random(n)), 1000, 0),
+    "outliers": (lambda rng, n: rng.normal(size=n) * np.where(rng.random(n) < 0.02, 100, 1), 10_000, 0),
+    "lognormal": (lambda rng, n: np.exp(1.5 * rng.normal(size=n)), 4000, 3),
+    "weibull": (lambda rng, n: rng.weibull(0.5, size=n), 200, 1),
+    "rare counts": (lambda rng, n: rng.poisson(0.5, size=n).astype(float), 1000, 0),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS_HEAVY)
+def test_a_part_that_looks_like_a_power_law_is_not_enough(name):
+    sample, n, allowed = LOOKS_HEAVY[name]
+    rng = np.random.default_rng(3)
+    assert sum(hill(sample(rng, n)).infinite_variance for _ in range(12)) <= allowed
+
+
 def test_an_infinite_variance_is_seen():
     rng = np.random.default_rng(4)
-    assert all(hill(rng.standard_cauchy(1000)).infinite_variance for _ in range(20))
-    assert all(hill(stable(1.2, 3000, seed)).infinite_variance for seed in range(20))
+    assert np.mean([hill(rng.standard_cauchy(1000)).infinite_variance for _ in range(20)]) > 0.8
+    assert np.mean([hill(stable(1.2, 3000, seed)).infinite_variance for seed in range(20)]) > 0.8
     assert np.mean([hill(stable(1.5, 20_000, seed)).infinite_variance for seed in range(20)]) > 0.8
 
 
@@ -217,6 +233,12 @@ REFUSED = {
     "growth, few": (lambda: variance_growth(np.arange(1000.0)), "at least 1280"),
     "growth, equal": (lambda: variance_growth(np.ones(2000)), "all the same"),
     "growth, rare": (lambda: variance_growth(np.r_[np.zeros(4000), 1.0]), "give larger sizes"),
+    "complex": (lambda: hill(1j * np.arange(200.0)), "values must be real"),
+    "growth, complex": (lambda: variance_growth(1j * np.arange(2000.0)), "values must be real"),
+    "center": (lambda: hill(np.full(200, 1e308), center=-1e308), "values less center"),
+    "growth, huge": (lambda: variance_growth(1e160 * np.arange(2000.0)), "squares between 1e-308 and 1e308"),
+    "growth, tiny": (lambda: variance_growth(1e-170 * np.arange(2000.0)), "squares between 1e-308 and 1e308"),
+    "growth, size": (lambda: variance_growth(np.arange(2000.0), sizes=[2, 1e30]), "from 2 to 100"),
     "growth, sizes": (lambda: variance_growth(np.arange(2000.0), sizes=[10, 101]), "from 2 to 100"),
     "qq, few": (lambda: qq(np.arange(5.0)), "at least 10"),
     "qq, law": (lambda: qq(np.arange(50.0), "stable"), "law is not known"),
@@ -265,7 +287,7 @@ def test_the_variance_grows_with_slope_two_over_alpha_minus_one(name):
 
 @pytest.mark.parametrize("name", ["stable 1.5", "gaussian"])
 def test_the_slope_has_the_stated_error(name):
-    found = [variance_growth(sample(name, 4000, seed), sizes=[32, 64, 128, 200]) for seed in range(40)]
+    found = [variance_growth(sample(name, 4000, seed), sizes=[32, 48, 70, 100]) for seed in range(40)]
     slopes, stated = np.array([(growth.slope, growth.slope_stderr) for growth in found]).T
     assert abs(slopes.mean() - SLOPES[name]) < 5 * slopes.std() / np.sqrt(40)
     ratio = slopes.std(ddof=1) / np.sqrt((stated**2).mean())
@@ -289,6 +311,16 @@ def test_the_order_of_the_values_is_random_and_repeatable():
     assert abs(growth.slope) < 5 * growth.slope_stderr
     assert growth.slope == again.slope != other.slope
     assert growth.settings["seed"] == 3
+
+
+@pytest.mark.parametrize("law", ["exponential", "product", "lognormal"])
+def test_a_finite_variance_with_heavy_fourth_moments_has_slope_0_within_the_stated_error(law):
+    rng = np.random.default_rng(2)
+    n = 20_000 if law == "lognormal" else 2000
+    values = {"exponential": rng.exponential(size=n), "product": rng.normal(size=n) * rng.normal(size=n)}
+    growth = variance_growth(values.get(law, np.exp(rng.normal(size=n))))
+    assert abs(growth.slope) < 3 * growth.slope_stderr
+    assert abs(growth.slope - 1 / 3) > 3 * growth.slope_stderr  # negative control
 
 
 def test_huge_values_do_not_overflow():

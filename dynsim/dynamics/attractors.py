@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
-from dynsim.dynamics.recurrence import periods
+from dynsim.dynamics.recurrence import leaving, periods
 from dynsim.dynamics.system import Map, advanced, check_map, followed, multipliers, outside
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.results.common import xarray_module
@@ -18,10 +18,14 @@ _KEPT = 4  # times the largest period: so many states at the end of an orbit are
 _TAIL = 8  # the last states of an orbit, all of which must be near an attractor
 _LONG = 4096  # steps by which an orbit without a period is prolonged, to see what it fills
 _SHARE_OF_BOX = 0.01  # distance at which two attractors are one, by default
+_TOLERANCE = 1e-6  # distance from a cycle that counts as on it, by default, in sides of the box
 _RECURRENT = 0.1  # of its own size: how close a chaotic orbit must come to where it was before
 _REPELLING = 1 + 1e-6  # multiplier beyond which a cycle does not attract
 _EARLY = 8  # of the steps, after a fraction of which it is seen what has settled
-_MOST_ATTRACTORS, _MOST_LOST = 256, 64
+_MOST_ATTRACTORS = 256
+_MOST_LOST, _LEAST_LOST = 64, 8  # orbits prolonged to no avail: of all, and of those that are looked at together
+_PROLONGED = 8  # orbits at once
+_SHUFFLE = 0  # seed of the order in which orbits without a period are prolonged, so that no region hides another
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,7 +36,7 @@ class BasinsOfAttraction:
     ----------
     labels : ndarray of int, shape (n,) or (n0, n1)
         The number of the attractor; −1 where none was found: convergence that is not complete, or a start on the
-        boundary between basins; −2 where the orbit has diverged.
+        boundary between basins, or a drift; −2 where the orbit has diverged, or grows as in :class:`Bifurcation`.
     points : tuple of ndarray, each of shape (p, d)
         The θ of each attractor, that of the largest basin first: the cycle, or 2048 points of a chaotic one.
     period : ndarray of int, shape (k,)
@@ -101,7 +105,7 @@ def basins(
     n_cells: int | tuple[int, int],
     *,
     n_steps: int = 2000,
-    tolerance: float = 1e-6,
+    tolerance: float | None = None,
     most: int = 32,
     same: float | None = None,
 ) -> BasinsOfAttraction:
@@ -123,7 +127,7 @@ def basins(
     n_steps : int, optional
         Number of steps, at least four times ``most``.
     tolerance, most : optional
-        As for :meth:`Orbit.period`.
+        As for :meth:`Orbit.period`, the tolerance by default a millionth of the longest side of the box.
     same : float, optional
         A distance; by default a hundredth of the longest side of the box. Give a larger one where cycles fill a
         continuum, as those of gradient descent at a kink do.
@@ -162,14 +166,16 @@ def basins(
         raise ArgumentError(f"n_cells must be a number or {system.n_observed} of them, got {n_cells!r}")
     sizes = tuple(_check.count("n_cells", n) for n in sizes)
     n_steps, most = _check.count("n_steps", n_steps), _check.count("most", most)
-    tolerance = _check.positive("tolerance", tolerance)
     if n_steps < _KEPT * most:
         raise ArgumentError(f"n_steps must be at least {_KEPT} times most = {most}, got {n_steps}")
-    same = _SHARE_OF_BOX * float(np.ptp(box, axis=1).max()) if same is None else _check.positive("same", same)
+    side = float(np.ptp(box, axis=1).max())
+    same = _SHARE_OF_BOX * side if same is None else _check.positive("same", same)
+    tolerance = _TOLERANCE * side if tolerance is None else _check.positive("tolerance", tolerance)
     _check.fits_in_memory("the cells", (*sizes, system.dim, 4), instead="use fewer of them")
     starts = system.states(np.stack(np.meshgrid(*_centers(box, sizes), indexing="ij"), axis=-1).reshape(-1, len(sizes)))
-    search = _Search(system, same, tolerance, most)
     together = max(1, _TOGETHER // (_KEPT * most * system.dim))
+    most_lost = max(_LEAST_LOST, _MOST_LOST * together // len(starts))
+    search = _Search(system, same, tolerance, most, np.abs(box).max(axis=1), min(most_lost, _MOST_LOST))
     labels = np.concatenate([search.labels(starts[k : k + together], n_steps) for k in range(0, len(starts), together)])
     settings = {"map": system.name, "n_steps": n_steps, "tolerance": tolerance, "most": most, "same": same}
     return _sorted(labels.reshape(sizes), search, box, settings)
@@ -218,25 +224,37 @@ class _Attractor:
 class _Search:
     """The attractors met so far, and where orbits go."""
 
-    def __init__(self, system, same, tolerance, most):
+    def __init__(self, system, same, tolerance, most, corner, most_lost):
         self.system, self.same, self.tolerance, self.most = system, same, tolerance, most
+        self.corner, self.most_lost = corner, most_lost
         self.modulo = system.modulo[: system.n_observed]
         self.found: list[_Attractor] = []
-        self.lost = 0
 
     def labels(self, states, n_steps):
         """Those of the orbits from states (m, dim)."""
         ends, path, period = self._settled(states, n_steps)
-        gone = outside(path).any(axis=1)
+        gone = leaving(self.system, ends, path)
         labels = np.where(gone, DIVERGED, UNDECIDED)
-        open_ = np.flatnonzero(~gone)
+        open_ = np.random.default_rng(_SHUFFLE).permutation(np.flatnonzero(~gone))
+        open_ = np.concatenate([np.sort(open_[period[open_] > 0]), open_[period[open_] == 0]])
+        lost = 0
         for number, attractor in enumerate(self.found):
             open_ = self._take(labels, open_, path, number, attractor)
-        while open_.size and self.lost < _MOST_LOST:
-            leader = open_[0]
-            attractor = self._attractor(ends[leader], path[leader], int(period[leader]))
+        longer: dict[int, np.ndarray] = {}
+        while open_.size and lost < self.most_lost:
+            leader = int(open_[0])
+            if period[leader] == 0 and leader not in longer:
+                some = open_[:_PROLONGED]
+                longer = dict(
+                    zip(some.tolist(), advanced(self.system, ends[some], _LONG, n_kept=_LONG)[1], strict=True)
+                )
+            attractor = (
+                self._cycle(ends[leader], path[leader], int(period[leader]))
+                if period[leader]
+                else self._aperiodic(longer[leader])
+            )
             if attractor is None:
-                self.lost += 1
+                lost += period[leader] == 0  # prolonged, which is long
                 open_ = open_[1:]
                 continue
             if len(self.found) == _MOST_ATTRACTORS:
@@ -257,7 +275,7 @@ class _Search:
             distance, _ = attractor.tree.query(last, p=np.inf, distance_upper_bound=limit)
             candidates = candidates[np.isfinite(distance)]
         labels[candidates] = number
-        return np.setdiff1d(open_, candidates, assume_unique=True)
+        return open_[~np.isin(open_, candidates)]
 
     def _settled(self, states, n_steps):
         """The ends of orbits, the paths before, and their periods; those that have settled early are not prolonged."""
@@ -272,16 +290,17 @@ class _Search:
         return ends, path, period
 
     def _periods(self, path):
-        return periods(path, self.modulo, tolerance=self.tolerance, most=self.most)
+        corner = np.broadcast_to(self.corner, (len(path), self.corner.size))
+        return periods(path, self.modulo, corner, tolerance=self.tolerance, most=self.most)
 
-    def _attractor(self, end, path, period):
-        """What an orbit has settled on, None if on nothing that attracts."""
-        if period:
-            cycle = followed(self.system, end[None], period - 1)[0]
-            repelling = abs(multipliers(self.system, cycle)[0]) > _REPELLING
-            return None if repelling else self._made(path[-period:], self.same, period)
-        _, path = advanced(self.system, end[None], _LONG, n_kept=_LONG)
-        path = path[0]
+    def _cycle(self, end, path, period):
+        """The cycle that an orbit has settled on, None if it does not attract."""
+        cycle = followed(self.system, end[None], period - 1)[0]
+        repelling = abs(multipliers(self.system, cycle)[0]) > _REPELLING
+        return None if repelling else self._made(path[-period:], self.same, period)
+
+    def _aperiodic(self, path):
+        """What a prolonged orbit (n, d) fills, None if it does not come back to where it was."""
         if outside(path).any():
             return None
         if self._periods(path[None, -_KEPT * self.most :])[0]:
@@ -289,7 +308,7 @@ class _Search:
         middle = _LONG // 2
         later = self._made(path[middle:], self.same, 0)
         gap = float(later.tree.query(self._wrapped(path[:middle]), p=np.inf)[0].max())
-        if gap > max(_RECURRENT * float(np.ptp(path[middle:], axis=0).max()), self.same):
+        if gap > _RECURRENT * float(np.ptp(path[middle:], axis=0).max()):
             return None
         return self._made(path[middle:], max(self.same, 2 * gap), 0)
 

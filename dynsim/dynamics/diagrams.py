@@ -7,8 +7,8 @@ import numpy as np
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
-from dynsim.dynamics.recurrence import periods
-from dynsim.dynamics.system import Map, advanced, check_map, outside
+from dynsim.dynamics.recurrence import leaving, periods
+from dynsim.dynamics.system import Map, advanced, check_map
 from dynsim.errors import ArgumentError
 from dynsim.results.common import xarray_module
 
@@ -29,7 +29,9 @@ class Bifurcation:
         The period on which an orbit has settled, 1 for a fixed point; 0 where none was found: chaos, quasiperiodic
         motion, a longer period, or convergence that is not complete.
     diverged : ndarray of bool, shape (m, n_starts)
-        Whether max|x| > 1e100 at the end, or x is not finite.
+        Whether max|x| > 1e100 at the end, or x is not finite, or max|x| grows: from quarter to quarter of the steps
+        kept, by a tenth in all, and so on over 64 times as many steps or until it is 1e100. Slower growth, or a drift
+        at a steady speed, has no period and is not counted here.
     parameter, observable : str
         What the axes are called.
     settings : dict
@@ -63,7 +65,7 @@ class Bifurcation:
                 "diverged": (cells, self.diverged),
             },
             coords={self.parameter: self.values},
-            attrs=self.settings,
+            attrs={name: value for name, value in self.settings.items() if value is not None},
         )
 
     def __repr__(self):
@@ -85,7 +87,7 @@ def bifurcation(
     observable: Callable | None = None,
     burn_in: int = 2000,
     n_kept: int = 256,
-    tolerance: float = 1e-6,
+    tolerance: float | None = None,
     most: int = 64,
     parameter: str = "step size",
 ) -> Bifurcation:
@@ -141,7 +143,8 @@ def bifurcation(
     if not values.size:
         raise ArgumentError("values must have at least one value of the parameter")
     burn_in, n_kept = _check.count("burn_in", burn_in, least=0), _check.count("n_kept", n_kept)
-    tolerance, most = _check.positive("tolerance", tolerance), _check.count("most", most)
+    tolerance = None if tolerance is None else _check.positive("tolerance", tolerance)
+    most = _check.count("most", most)
     if n_kept < _KEPT * most:
         raise ArgumentError(f"n_kept must be at least {_KEPT} times most = {most}, got {n_kept}")
     _check.instance("parameter", parameter, str, "a name")
@@ -149,26 +152,28 @@ def bifurcation(
     found, diverged = [], []
     for value in values.tolist():
         system = check_map(f"family({value:g})", family(value))
-        state = system.states(x0)
+        state = first = system.states(x0)
         if not points:
             _check.fits_in_memory("the points", (values.size, len(state), n_kept), instead="keep fewer")
-        _, path = advanced(system, state, burn_in + n_kept, n_kept=n_kept)
-        gone = outside(path).any(axis=1)
+        state, path = advanced(system, first, burn_in + n_kept, n_kept=n_kept)
+        gone = leaving(system, state, path)
         shown = np.full(path.shape[:2], np.nan)
         if not gone.all():
             shown[~gone] = _observed(observable or system.observable, path[~gone])
         points.append(shown)
         diverged.append(gone)
-        found.append(periods(path, system.modulo[: system.n_observed], tolerance=tolerance, most=most))
+        n, modulo = system.n_observed, system.modulo[: system.n_observed]
+        found.append(np.where(gone, 0, periods(path, modulo, first[:, :n], tolerance=tolerance, most=most)))
     settings = {
         "map": system.name,
-        "x0": state[:, : system.n_observed].tolist(),
+        "x0": first[:, : system.n_observed].tolist(),
         "burn_in": burn_in,
         "n_kept": n_kept,
         "tolerance": tolerance,
         "most": most,
     }
-    name = getattr(observable, "__name__", "observable") if observable else "loss" if system.observable else "x[0]"
+    shown_is = observable or system.observable
+    name = getattr(shown_is, "__name__", "observable") if shown_is else "x[0]"
     name = "observable" if name == "<lambda>" else name
     return Bifurcation(values, np.array(points), np.array(found), np.array(diverged), parameter, name, settings)
 

@@ -107,7 +107,8 @@ def correlation_dimension(
     Parameters
     ----------
     points : array_like, shape (n, dim) or (n_paths, n, dim)
-        On the attractor, without what comes before, in the order of time. Pairs on different paths count.
+        On the attractor, without what comes before, in the order of time. Pairs on different paths count. Distances are
+        Euclidean: an angle must be given as the two coordinates cos and sin of it, as in the example.
     theiler : int, optional
         Pairs on one path up to so many steps apart do not count: those that are close because the orbit has not
         moved away yet. For a flow, take the time after which it has forgotten where it was; for maps 0 will do.

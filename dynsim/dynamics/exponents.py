@@ -9,7 +9,7 @@ from dynsim._typing import ArrayLike
 from dynsim.averages.batches import Batches
 from dynsim.averages.estimate import Estimate
 from dynsim.averages.estimators import estimate
-from dynsim.dynamics.system import Map, check_map, followed, multipliers
+from dynsim.dynamics.system import Map, check_map, followed, multipliers, separation
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.results.common import xarray_module
 
@@ -39,7 +39,7 @@ class LyapunovExponents:
         The finite ones among the exponents and the sum, with joint covariance, R̂ and autocorrelation time; None if
         none is finite.
     settings : dict
-        What was asked for.
+        What was asked for, with ``n_steps`` and ``burn_in`` as they were made: multiples of ``every``.
     """
 
     value: np.ndarray
@@ -143,7 +143,8 @@ def lyapunov_exponents(
     n_exponents : int, optional
         The largest so many only; all ``system.dim`` by default.
     every : int, optional
-        Steps between re-orthonormalizations. More than 1 is faster, but the derivative of so many steps must neither
+        Steps between re-orthonormalizations. ``n_steps`` is rounded down to a multiple of it and ``burn_in`` up, and
+        ``settings`` tells to which. More than 1 is faster, but the derivative of so many steps must neither
         overflow nor have a condition number near 1e16. On an attractor that is visited in p bands in turn, take p:
         errors are those of averages over whole rounds then, which is far less.
     dt : float, optional
@@ -195,8 +196,8 @@ def lyapunov_exponents(
         "system": system.name,
         "dim": system.dim,
         "x0": np.array(x0, dtype=float).tolist(),
-        "n_steps": n_steps,
-        "burn_in": burn_in,
+        "n_steps": rates.shape[1] * every,
+        "burn_in": -(-burn_in // every) * every,
         "every": every,
         "dt": dt,
     }
@@ -210,7 +211,7 @@ def floquet_multipliers(system: Map, cycle: ArrayLike) -> np.ndarray:
     ----------
     system : Map
     cycle : array_like, shape (p, dim)
-        Its points in order, F(x_1) = x_2, …, F(x_p) = x_1; a fixed point for p = 1.
+        Its points in order, F(x_1) = x_2, …, F(x_p) = x_1, angles up to their period; a fixed point for p = 1.
 
     Returns
     -------
@@ -234,7 +235,8 @@ def floquet_multipliers(system: Map, cycle: ArrayLike) -> np.ndarray:
     cycle = _check.array("cycle", cycle, ndim=2)
     if cycle.shape[0] == 0 or cycle.shape[1] != system.dim:
         raise ArgumentError(f"cycle must have shape (p, {system.dim}) with p at least 1, got {cycle.shape}")
-    gaps = np.abs(system(cycle) - np.roll(cycle, -1, axis=0)).max(axis=1)
+    with np.errstate(all="ignore"):  # what is not finite is refused as well
+        gaps = separation(system(cycle), np.roll(cycle, -1, axis=0), system.modulo)
     if not gaps.max() <= _CLOSED * max(1.0, np.abs(cycle).max()):
         k = int(gaps.argmax())
         raise ArgumentError(f"cycle must be a periodic orbit, but point {k} is mapped {gaps[k]:.2g} from the next one")
@@ -246,6 +248,7 @@ def _rates(system, x, n_exponents, *, burn_in, n_steps, every):
     m, d = x.shape
     first, n = -(-burn_in // every), n_steps // every
     _check.fits_in_memory("the rates", (m, n, n_exponents + 1), instead="use fewer steps or a larger every")
+    _check.fits_in_memory("the derivatives", (m, every, d, d), instead="use fewer starts or a smaller every")
     rates = np.empty((m, n, n_exponents + 1))
     frame = np.linalg.qr(np.random.default_rng(_FRAME_SEED).normal(size=(d, n_exponents)))[0]
     frame = np.broadcast_to(frame, (m, d, n_exponents))

@@ -6,12 +6,13 @@ import numpy as np
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
-from dynsim.dynamics.recurrence import NEIGHBORS, band_count, periods
+from dynsim.dynamics.recurrence import NEIGHBORS, band_count, growing, periods
 from dynsim.dynamics.system import Map, advanced, check_map, followed, outside
 from dynsim.errors import ArgumentError
 from dynsim.results.common import xarray_module
 
 _LENGTHS = 6  # periods of the largest length asked for that an orbit must have: three of them in its second half
+_GROWTH = 2.0  # from the first to the last quarter of the second half: no drift at a steady speed does that
 _VISITS = 100  # steps of an orbit for each neighbor in a ball: so a ball holds a fiftieth of its second half
 
 
@@ -49,19 +50,20 @@ class Orbit:
         """Number of steps."""
         return self.x.shape[1] - 1
 
-    def period(self, *, tolerance: float = 1e-6, most: int = 64) -> np.ndarray:
+    def period(self, *, tolerance: float | None = None, most: int = 64) -> np.ndarray:
         r"""The period of the cycle that each orbit has settled on, 1 for a fixed point; shape (n_starts,).
 
         It is the smallest p such that in the second half of the orbit all \|x_{k+p} − x_k\| are within tolerance and
         shrink in geometric progression, the sum of which, the distance to the cycle, is within it as well, or are down
-        to rounding. So an orbit on its way to a fixed point, alternating about it, has not period 2; one that still
-        has far to go, as at a bifurcation where convergence is not geometric, has none, and neither has a rotation by
-        an irrational angle, nor a chaotic orbit that passes close to a cycle.
+        to rounding and do not add up to a drift. So an orbit on its way to a fixed point, alternating about it, has not
+        period 2; one that still has far to go, as at a bifurcation where convergence is not geometric, has none, and
+        neither has a rotation by an irrational angle, nor a chaotic orbit that passes close to a cycle.
 
         Parameters
         ----------
         tolerance : float, optional
-            In units of the coordinates: the distance to the cycle that counts as there.
+            In units of the coordinates: the distance to the cycle that counts as there. By default a millionth of the
+            extent of the orbit from its start on, that of angles at most their period.
         most : int, optional
             The largest period to look for; at most n_steps/6.
 
@@ -70,15 +72,17 @@ class Orbit:
         ndarray of int
             0 where no period up to ``most`` was found, or the orbit has diverged.
         """
-        tolerance, most = _check.positive("tolerance", tolerance), _check.count("most", most)
+        tolerance = None if tolerance is None else _check.positive("tolerance", tolerance)
+        most = _check.count("most", most)
         if _LENGTHS * most > self.n_steps:
             raise ArgumentError(
                 f"most must be at most n_steps/{_LENGTHS} = {self.n_steps / _LENGTHS:g} to see a period several times, "
                 f"got {most}; make the orbit longer"
             )
-        return periods(self._second_half(), self.modulo, tolerance=tolerance, most=most)
+        first = np.array(self.settings["x0"])
+        return periods(self._second_half(), self.modulo, first, tolerance=tolerance, most=most)
 
-    def bands(self, *, tolerance: float = 1e-6, most: int = 64) -> np.ndarray:
+    def bands(self, *, tolerance: float | None = None, most: int = 64) -> np.ndarray:
         """The number of bands of each orbit's attractor: disjoint sets that F permutes in a cycle; shape (n_starts,).
 
         For a cycle that is its period. For a chaotic orbit it is the greatest common divisor of the times between
@@ -94,7 +98,8 @@ class Orbit:
         Returns
         -------
         ndarray of int
-            0 where the orbit has diverged.
+            0 where the orbit has diverged, or grows: max|x|, angles apart, is larger in each quarter of the second half
+            than before, and twice as large in the last as in the first.
         """
         if self.n_steps < _VISITS * NEIGHBORS:
             raise ArgumentError(
@@ -102,7 +107,8 @@ class Orbit:
             )
         found = self.period(tolerance=tolerance, most=most)
         half = self._second_half()
-        for i in np.flatnonzero((found == 0) & ~outside(half).any(axis=1)):
+        stays = ~outside(half).any(axis=1) & ~growing(half, self.modulo, _GROWTH)
+        for i in np.flatnonzero((found == 0) & stays):
             found[i] = band_count(half[i], self.modulo)
         return found
 

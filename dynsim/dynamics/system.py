@@ -42,7 +42,7 @@ class Map:
     Raises
     ------
     ArgumentError
-        If a function is none, fails, returns another shape, or is not vectorized.
+        If a function is none, fails, returns another shape, is not vectorized, or writes in its argument.
 
     Examples
     --------
@@ -182,7 +182,14 @@ def _probe(name, function, dim, shape):
         raise ArgumentError(f"{name} must be a function of x (..., {dim}), got {type(function).__name__}")
     scale = np.linspace(0.5, 1.0, 6 * dim).reshape(2, 3, dim)
     for leading in ((), (2, 3)):
-        value = np.asarray(_check.probed(name, lambda x, leading=leading: function(_at(x * scale, leading))))
+        given: list[np.ndarray] = []
+
+        def call(x, leading=leading, given=given):
+            return function(_kept(given, _at(x * scale, leading)))
+
+        value = np.asarray(_check.probed(name, call))
+        if not np.array_equal(*given[-2:]):
+            raise ArgumentError(f"{name} must not write in its argument x: return a new array, without out=x or x *= …")
         if value.shape != (*leading, *shape) or value.dtype.kind not in "fiu":
             raise ArgumentError(
                 f"{name} must return numbers of shape {(*leading, *shape)} for x of shape {(*leading, dim)}, "
@@ -199,6 +206,12 @@ def _probe(name, function, dim, shape):
 
 def _at(points, leading):
     return points if leading else points[0, 0]
+
+
+def _kept(given, points):
+    """The points, put on a list beside a copy."""
+    given += points, points.copy()
+    return points
 
 
 def _first_of_all(function, points):

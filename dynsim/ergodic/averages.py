@@ -9,13 +9,13 @@ from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.averages import ESTIMATORS, Batches, Estimate, estimate
 from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.landscape.saved import evenly
 from dynsim.observed import BatchedMeans
 from dynsim.observed.base import listed
 from dynsim.observers.problems import AverageOf, of_problem
 from dynsim.results import Trajectories
 
 _VALUES_AT_ONCE = 2**22  # float64 values of x that φ is given at once
-_SPACING = 1e-6  # by how much the times between saves may differ, relatively
 
 
 def time_average(
@@ -95,7 +95,7 @@ def time_average(
         values = _values(phi, chunk, part)
         shape = values.shape[2:]
         flat = values.reshape(*values.shape[:2], -1).astype(np.float64, copy=False)
-        if where := _not_finite(flat, part):
+        if where := not_finite(flat, part):
             raise NotApplicable(f"φ is {where}")
         parts.append(Batches.of_series(flat, start=start, interval=interval, positions=chunk.mean(axis=1)))
     begun = x[numbers, 0]
@@ -106,50 +106,41 @@ def time_average(
 def _series(source):
     """x (n_paths, n, dim) at equally spaced times, their start and spacing, the paths to use, and how many are not."""
     if not isinstance(source, Trajectories):
-        x = _array(source)
+        x = states_of("source", source, kinds="Trajectories, BatchedMeans")
         return x, 0.0, 1.0, np.arange(x.shape[0]), 0
     numbers = np.flatnonzero(np.isinf(source.diverged))
     if numbers.size == 0:
         raise NotApplicable(f"all {source.n_paths} paths have diverged, so there is no average over time")
     t = np.asarray(source.t, dtype=np.float64)
-    spacing = np.diff(t)
-    out_of_step = np.abs(spacing - spacing[0]) > _SPACING * abs(spacing[0])
-    n = t.size - 1 if t.size > 2 and out_of_step[-1] else t.size
-    if out_of_step[: n - 1].any():
-        late = int(np.argmax(out_of_step))
-        raise ArgumentError(
-            f"source must be saved at equally spaced times, but {spacing[0]:g} lies between the first two and "
-            f"{spacing[late]:g} after t = {t[late]:g}"
-        )
+    n = evenly("source", t)
     if n < 3:
         raise ArgumentError(
             f"source has kept {n} times of each path (save_every={source.settings.get('save_every')}), too few to "
             "average over; keep more, or run it with average=φ, which keeps none"
         )
-    return source.x[:, :n], float(t[0]), float(spacing[0]), numbers, source.n_paths - numbers.size
+    return source.x[:, :n], float(t[0]), float(t[1] - t[0]), numbers, source.n_paths - numbers.size
 
 
-def _array(source):
-    """The array (n_paths, n_saved, dim), or a refusal."""
+def states_of(name: str, source, *, least: int = 3, kinds: str = "Trajectories") -> np.ndarray:
+    """The array (n_paths, n_saved, dim) of at least so many states of each path, or a refusal."""
     try:
         x = np.asarray(source, dtype=np.float64)
     except (TypeError, ValueError):
         raise ArgumentError(
-            "source must be Trajectories, BatchedMeans or an array of shape (n_paths, n_saved, dim), "
-            f"got {type(source).__name__}"
+            f"{name} must be {kinds} or an array of shape (n_paths, n_saved, dim), got {type(source).__name__}"
         ) from None
     if x.ndim != 3:
         ways = {1: "for one path of numbers write x[None, :, None]", 2: "for paths of numbers write x[:, :, None]"}
         hint = ways.get(x.ndim, "the axes are those of paths, times and coordinates")
-        raise ArgumentError(f"source must have shape (n_paths, n_saved, dim), got {x.shape}; {hint}")
-    if x.size == 0 or x.shape[1] < 3:
-        raise ArgumentError(f"source must have paths of at least 3 values, got shape {x.shape}")
-    if where := _not_finite(x, np.arange(x.shape[0])):
-        raise ArgumentError(f"source is {where}")
+        raise ArgumentError(f"{name} must have shape (n_paths, n_saved, dim), got {x.shape}; {hint}")
+    if x.size == 0 or x.shape[1] < least:
+        raise ArgumentError(f"{name} must have paths of at least {least} values, got shape {x.shape}")
+    if where := not_finite(x, np.arange(x.shape[0])):
+        raise ArgumentError(f"{name} is {where}")
     return x
 
 
-def _not_finite(values, numbers):
+def not_finite(values: np.ndarray, numbers: np.ndarray) -> str:
     """Where values (m, n, q) have NaN or infinity in them, if anywhere: on which paths, and where first."""
     with np.errstate(invalid="ignore", over="ignore"):
         finite = np.isfinite(values.sum(axis=(1, 2)))  # infinite for sums that overflow, too: then look closer

@@ -8,6 +8,7 @@ from scipy import stats
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
+from dynsim.ergodic.averages import not_finite, states_of
 from dynsim.ergodic.transitions import Functions, Transition
 from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.methods import Method
@@ -15,6 +16,9 @@ from dynsim.problems import Problem
 from dynsim.results import Density, Trajectories
 
 _ROUNDING = 1e-12  # of the size of φ, below which a mean is that of rounding
+_GRAIN = 1e-15  # of φ, that of its values
+_NO_CHANCE = 1e-10  # relative variance of a combination of φ that is left out of χ² …
+_SINGULAR, _SIGMAS = 1e-14, 10.0  # … and must have no defect: more than so many deviations, this being rounding
 _LEAST_SAMPLES = 30  # independent ones, for their scatter to be known
 
 
@@ -108,7 +112,8 @@ def invariance_test(
         Consecutive states, as a run with ``save_every=1`` keeps them, or an array (n_paths, n_saved, dim) of such;
         an array (n, dim) of independent samples, at least 30; or a law.
     phi : callable, or dict of callables
-        φ of theta (..., dim), vectorized: values (...) or (..., q); or several of them by name.
+        φ of theta (..., dim), vectorized: values (...) or (..., q), or a tuple of q arrays (...); or several of them by
+        name.
 
     Returns
     -------
@@ -126,7 +131,7 @@ def invariance_test(
     Notes
     -----
     The joint test is Dᵀ C⁺ D of the summed differences D with C the sum of their conditional covariances, χ² with the
-    rank of C degrees of freedom.
+    rank of C degrees of freedom; inf where a combination of φ without chance, Cv = 0, has a defect.
 
     Examples
     --------
@@ -142,13 +147,13 @@ def invariance_test(
     settings = {"problem": problem.name, "method": repr(method)}
     if isinstance(samples, Density):
         return _of_law(transition, functions, samples, settings)
-    if not isinstance(samples, Trajectories) and np.ndim(samples) == 2:
+    if not isinstance(samples, Trajectories) and _axes(samples) == 2:
         return _of_samples(transition, functions, samples, settings)
     x, n_diverged = consecutive("samples", samples, problem.dim)
     after = functions(x[:, 1:]).reshape(-1, *_columns(functions, x))
     before = x[:, :-1].reshape(-1, problem.dim)
     mean, cov, _ = transition.moments(functions, before)
-    return _tested(functions, after - mean, cov.sum(axis=0), "steps", (n_diverged, settings))
+    return _tested(functions, after, mean, cov, "steps", (n_diverged, settings))
 
 
 def consecutive(name: str, source, dim: int) -> tuple[np.ndarray, int]:
@@ -160,14 +165,24 @@ def consecutive(name: str, source, dim: int) -> tuple[np.ndarray, int]:
                 f"{name} must be consecutive states of a chain: run iterate with save_every=1, not with "
                 f"save_every={source.settings.get('save_every')!r}"
             )
-        x, n_diverged = source.x[~np.isfinite(source.diverged)], source.n_diverged
-        if len(x) == 0:
+        numbers, n_diverged = np.flatnonzero(~np.isfinite(source.diverged)), source.n_diverged
+        if numbers.size == 0:
             raise ArgumentError(f"{name} must have paths that have not diverged, all {n_diverged} have")
+        x = source.x[numbers]
+        if where := not_finite(x, numbers):
+            raise ArgumentError(f"{name} is {where}")
     else:
-        x = _check.array(name, source, ndim=3)
+        x = states_of(name, source, least=2)
     if x.shape[2] != dim or x.shape[0] < 1 or x.shape[1] < 2:
         raise ArgumentError(f"{name} must have shape (n_paths, n, {dim}), n at least 2, got {x.shape}")
     return x, n_diverged
+
+
+def _axes(samples):
+    try:
+        return np.ndim(samples)
+    except ValueError:
+        raise ArgumentError("samples must be an array of numbers, its rows are of different lengths") from None
 
 
 def _columns(functions, x):
@@ -181,9 +196,9 @@ def _of_samples(transition, functions, samples, settings):
             f"samples must be independent, shape (n, {transition.problem.dim}), n at least {_LEAST_SAMPLES}, "
             f"got {x.shape}; consecutive states of paths have shape (n_paths, n, {transition.problem.dim})"
         )
-    gap = functions(x) - transition.moments(functions, x)[0]
-    cov = np.atleast_2d(np.cov(gap, rowvar=False)) * len(gap)
-    return _tested(functions, gap, cov, "samples", (0, settings))
+    values, mean = functions(x), transition.moments(functions, x)[0]
+    cov = np.atleast_2d(np.cov(values - mean, rowvar=False)) * len(mean)
+    return _tested(functions, values, mean, cov, "samples", (0, settings))
 
 
 def _of_law(transition, functions, law, settings):
@@ -208,21 +223,22 @@ def _defect(transition, functions, law):
     return mass[seen] @ (functions(x) - transition.moments(functions, x)[0])
 
 
-def _tested(functions, gap, cov, kind, known):
-    """The test of the mean of gaps (n, q) whose sum has a covariance (q, q)."""
+def _tested(functions, values, mean, cov, kind, known):
+    """The test of the mean of values − mean (n, q), whose sum has a covariance (q, q)."""
+    gap = values - mean
     n, total = len(gap), gap.sum(axis=0)
     total = np.where(np.abs(total) > _ROUNDING * np.abs(gap).sum(axis=0), total, 0.0)
     spread = np.sqrt(np.diag(cov))
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(total == 0, 0.0, total / spread)
-    chi2, dof = _joint(total, cov)
+    chi2, dof = _joint(total, cov, _GRAIN * np.abs(values).sum(axis=0))
     shaped = (value.reshape(functions.shape) for value in (total / n, spread / n, z, 2 * stats.norm.sf(np.abs(z))))
     joint = float(stats.chi2.sf(chi2, dof)) if dof else float(chi2 == 0)
     return InvarianceTest(*shaped, chi2, dof, joint, n, kind, functions.names, *known)
 
 
-def _joint(total, cov):
-    """χ² of sums with their covariance, and its degrees of freedom."""
+def _joint(total, cov, grain):
+    """χ² of sums with their covariance, and its degrees of freedom; ``grain`` (q,) is what their rounding may be."""
     scale = np.sqrt(np.diag(cov))
     if ((scale == 0) & (total != 0)).any():
         return np.inf, int((scale > 0).sum())
@@ -230,6 +246,10 @@ def _joint(total, cov):
     if not some.any():
         return 0.0, 0
     values, vectors = np.linalg.eigh(cov[np.ix_(some, some)] / np.outer(scale[some], scale[some]))
-    kept = values > 1e-10 * values[-1]
-    along = (total[some] / scale[some]) @ vectors[:, kept]
-    return float((along**2 / values[kept]).sum()), int(kept.sum())
+    kept = values > _NO_CHANCE * values[-1]
+    along = (total[some] / scale[some]) @ vectors
+    rounding = np.abs(vectors).T @ (grain[some] / scale[some])
+    impossible = np.abs(along) > _SIGMAS * np.sqrt(np.maximum(values, _SINGULAR * values[-1])) + rounding
+    if (impossible & ~kept).any():  # a combination without chance, and yet a defect
+        return np.inf, int(kept.sum())
+    return float((along[kept] ** 2 / values[kept]).sum()), int(kept.sum())

@@ -1,5 +1,6 @@
 """Empirical measures of paths: what they say, and how far they are from a law or from each other."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,14 +9,15 @@ import numpy as np
 from dynsim import _check
 from dynsim._typing import ArrayLike, Region
 from dynsim.averages import Estimate, estimate
-from dynsim.ergodic.averages import time_average
+from dynsim.ergodic.averages import not_finite, states_of, time_average
+from dynsim.ergodic.bin_errors import of_bins
 from dynsim.ergodic.chance import Distance, below, cells, distance_of_variation, distance_of_wasserstein, fractions
 from dynsim.ergodic.convergence import ConvergenceCurve, convergence_curve
 from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.landscape.saved import evenly
 from dynsim.results import Density, Trajectories
 from dynsim.stationary.distances import log_on_bins, total_variation, wasserstein
 
-_SPACING = 1e-6  # by how much the times between states may differ, relatively
 _LEAST = 3  # states of a path
 
 
@@ -79,23 +81,19 @@ class EmpiricalMeasure:
             whole = ~np.isfinite(source.diverged)
             if not whole.any():
                 raise NotApplicable(f"all {source.n_paths} paths have diverged, so they have no empirical measure")
+            if where := not_finite(source.x[whole], np.flatnonzero(whole)):
+                raise ArgumentError(f"source is {where}")
             x, t, settings = source.x[whole], np.asarray(source.t, dtype=np.float64), source.settings
-            gaps = np.diff(t)
-            if gaps.size > 1 and abs(gaps[-1] - gaps[0]) > _SPACING * gaps[0]:
-                x, t = x[:, :-1], t[:-1]
-            if (np.abs(np.diff(t) - gaps[0]) > _SPACING * gaps[0]).any():
-                raise ArgumentError("source must have states at equally spaced times")
+            n = evenly("source", t)
+            x, t = x[:, :n], t[:n]
         else:
-            x, settings = _check.array("source", source, ndim=3), {}
-            if 0 in x.shape:
-                raise ArgumentError(f"source must have shape (n_paths, n, dim), got {x.shape}")
+            x, settings = states_of("source", source), {}
             t, whole = np.arange(x.shape[1], dtype=np.float64), np.ones(len(x), dtype=bool)
         kept = t >= burn_in
         if kept.sum() < _LEAST:
             raise ArgumentError(
                 f"source must have at least {_LEAST} states from burn_in = {burn_in:g} on, got {kept.sum()}"
             )
-        _check.array("the states", x, ndim=3)
         first = int(kept.argmax())
         return cls(x[:, first:], float(t[first]), float(t[1] - t[0]), int((~whole).sum()), settings)
 
@@ -141,7 +139,13 @@ class EmpiricalMeasure:
         """That of the first n states of some of the paths, given by their numbers."""
         if _check.count("n", n) > self.n:
             raise ArgumentError(f"n must be at most {self.n}, the states of each path, got {n}")
-        return replace(self, x=self.x[np.asarray(paths), :n])
+        rows = np.asarray(paths)
+        numbers = rows.ndim == 1 and rows.size > 0 and rows.dtype.kind in "iu"
+        if not (numbers and (rows >= 0).all() and (rows < self.n_paths).all()):
+            raise ArgumentError(
+                f"paths must be numbers of paths from 0 to {self.n_paths - 1}, at least one, got {paths!r}"
+            )
+        return replace(self, x=self.x[rows, :n])
 
     def average(self, phi: Callable | Mapping[str, Callable]) -> Estimate:
         """μ_n(φ) of Z (6.4) with its error; see :func:`dynsim.time_average`, which makes it, nothing being left out.
@@ -178,7 +182,10 @@ class EmpiricalMeasure:
         Estimate
             Of the shape of ``level``.
         """
-        levels = np.asarray(level, dtype=np.float64)
+        try:
+            levels = np.asarray(level, dtype=np.float64)
+        except (TypeError, ValueError):
+            levels = np.empty(0)
         if levels.ndim > 1 or levels.size == 0 or not ((levels > 0) & (levels < 1)).all():
             raise ArgumentError(f"level must be a number between 0 and 1, or a sequence of them, got {level!r}")
         if _check.count("coordinate", coordinate, least=0) >= self.dim:
@@ -203,26 +210,33 @@ class EmpiricalMeasure:
     def histogram(self, *edges: ArrayLike) -> Estimate:
         """Probabilities of bins with their errors, in C order, shape (n_bins,); over the widths they are densities.
 
+        Where a bin has 20 states or more its error is that of :meth:`probability`, nan where that is refused; if all
+        such bins are, so is the histogram. With fewer it is √(p(1 − p)/n), p at least 1/n, of n independent states: as
+        many as these bins together are worth.
+
         Parameters
         ----------
         *edges : array_like
             Increasing edges, one sequence for each coordinate.
         """
         bins = self._edges(edges)
-        n_bins = int(np.prod([e.size - 1 for e in bins]))
+        n_bins = math.prod(e.size - 1 for e in bins)
+        _check.fits_in_memory("the bins of all paths", (self.n_paths, 32, n_bins, 3), instead="take fewer bins")
         found = fractions(self, cells(self.x, bins), n_bins + 1)
         found = replace(
             found, means=found.means[..., :-1], variances=found.variances[..., :-1], rest=found.rest[..., :-1]
         )
-        return self._known(estimate(found, burn_in=0.0, shape=(n_bins,)))
+        return self._known(of_bins(found))
 
     def wasserstein(self, other: "Density | EmpiricalMeasure") -> Distance:
         """W1 to a law or to another empirical measure: exact in dimension 1, sliced in others.
 
         See :func:`dynsim.compare_densities` for what that is. The floor is what W1 is by chance: for a law the mean
-        distance of a run of this length from its own, ∫ E|δF| dt with normal errors δF of the cumulative function that
-        have the covariance of the time averages of the indicators of θ ≤ t; for another run that with the errors of
-        both.
+        distance of a run of this length from its own, ∫ E|δF| dt with errors δF of the cumulative function; for
+        another run that with the errors of both. They are normal, with the covariance of the time averages of the
+        indicators of θ ≤ t, where a run has 20 states or more on both sides of t. Farther out they are those of numbers
+        of independent visits, with the probabilities of ``other``; so a place that a run has never seen, but would
+        stay in for long, counts for less than it should.
 
         Examples
         --------
@@ -250,8 +264,9 @@ class EmpiricalMeasure:
         """
         law, measures = self._other(other)
         bins = self._edges(edges)
-        gap = np.exp(log_on_bins(self.law, bins)) - np.exp(log_on_bins(law, bins))
-        return distance_of_variation(total_variation(self.law, law, bins), measures, bins, gap)
+        shares = np.exp(log_on_bins(law, bins))
+        gap = np.exp(log_on_bins(self.law, bins)) - shares
+        return distance_of_variation(total_variation(self.law, law, bins), measures, bins, gap, shares)
 
     def curve(self, other: "Density | EmpiricalMeasure", *, n_times: int = 16) -> ConvergenceCurve:
         """W1 between ``other`` and the empirical measures μ_n of the first n states, for longer and longer n.

@@ -14,7 +14,7 @@ _NUMBERS = 2**20  # coordinates of outcomes that are looked at together
 
 
 class Functions:
-    """One or several functions φ of θ (..., dim), each with one value or a vector of them, as one (..., q).
+    """One or several functions φ of θ (..., dim), each with one value, a vector or a tuple of them, as one (..., q).
 
     Parameters
     ----------
@@ -45,7 +45,13 @@ class Functions:
         return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=-1)
 
     def _column(self, name, function, theta):
-        values = np.asarray(function(theta))
+        try:
+            values = function(theta)
+            values = np.stack(values, axis=-1) if isinstance(values, tuple) else np.asarray(values)
+        except Exception as error:
+            raise ArgumentError(
+                f"{name} fails for theta of shape {theta.shape}: {type(error).__name__}: {error}"
+            ) from None
         if values.dtype.kind not in "biuf" or values.shape[: theta.ndim - 1] != theta.shape[:-1]:
             raise ArgumentError(
                 f"{name} must return a number for each point, shape {theta.shape[:-1]}, or several, "
@@ -80,18 +86,19 @@ class Transition:
         return outcomes(self.verb, self.problem, self.method, theta)
 
     def moments(self, functions: Functions, theta: np.ndarray, draw: np.random.Generator | None = None):
-        """At points theta (n, dim): Pφ (n, q), the covariances of φ(F θ) (n, q, q), and extremes of φ(F_i θ) (2, q).
+        """At points theta (n, dim): Pφ (n, q), the sum of the covariances of φ(F θ) (q, q), and extremes of φ(F_i θ).
 
-        With ``draw`` also φ at one fresh step from each point, (n, q).
+        The extremes are (2, q). With ``draw`` also φ at one fresh step from each point, (n, q).
         """
         some = max(1, _NUMBERS // (self.n_outcomes * self.problem.dim))
-        mean, cov, extremes, fresh = [], [], [], []
+        mean, cov, extremes, fresh = [], 0.0, [], []
         for first in range(0, len(theta), some):
             targets, p = self._outcomes(theta[first : first + some])
             values = functions(targets)
             mean.append(np.einsum("nk,nkq->nq", p, values))
             centered = values - mean[-1][:, None]
-            cov.append(np.einsum("nk,nkq,nkr->nqr", p, centered, centered))
+            flat = centered.reshape(-1, centered.shape[-1])
+            cov = cov + (p.reshape(-1, 1) * flat).T @ flat
             possible = np.where(p[..., None] > 0, values, np.nan)
             extremes.append([np.nanmin(possible, axis=(0, 1)), np.nanmax(possible, axis=(0, 1))])
             if draw is not None:
@@ -99,5 +106,5 @@ class Transition:
                 chosen = np.minimum(below.sum(axis=1), p.shape[1] - 1)
                 fresh.append(values[np.arange(len(p)), chosen])
         ends = np.array(extremes)
-        result = np.concatenate(mean), np.concatenate(cov), np.stack([ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)])
+        result = np.concatenate(mean), cov, np.stack([ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)])
         return (*result, np.concatenate(fresh)) if draw is not None else result

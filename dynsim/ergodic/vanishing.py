@@ -211,7 +211,7 @@ def vanishing_change(
         dict(zip(READINGS, stderr, strict=True)),
         {r: slope for r, (slope, _) in slopes.items()},
         {r: error for r, (_, error) in slopes.items()},
-        float(cov.mean()),
+        float(cov[0, 0] / mean.size),
         _half_range(half_range, seen),
         len(x),
         settings,

@@ -4,7 +4,7 @@ import numpy as np
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
-from dynsim.problems import Problem
+from dynsim.problems import LinearModel, Problem
 from dynsim.problems.user import UserProblem
 
 _FORMED = 64  # columns up to which Hessians are formed even by differences
@@ -80,6 +80,8 @@ def sharpness(
 
 def hessian_products(problem, theta, v):
     """∇²L(θ) v for theta and v of shape (..., dim)."""
+    if isinstance(problem, LinearModel):  # Σ a_n l''_n ⟨x_n, v⟩ x_n
+        return (problem.weights * problem.curvatures(theta) * (v @ problem.X.T)) @ problem.X
     if _forms_hessians(problem) and not _by_differences(problem):
         return (problem.hessian(theta) @ v[..., None])[..., 0]
     return _difference(problem, theta, v, 1.0)
@@ -141,26 +143,33 @@ def _by_lanczos(problem, theta, kind, tol):
     main, beside = np.zeros((n, most)), np.zeros((n, most))  # diagonals of the tridiagonal matrix
     v = np.random.default_rng(0).standard_normal((n, d))
     v /= np.linalg.norm(v, axis=1, keepdims=True)
+    u, going = np.full((n, d), np.nan), np.arange(n)
     for j in range(most):
         basis[:, j] = v
-        w = _difference(problem, theta, v, 1.0)
+        w = _difference(problem, theta[going], v, 1.0)
         main[:, j] = (v * w).sum(axis=1)
         for _ in range(2):  # once more for what rounding has left
             w = w - np.einsum("pkd,pk->pd", basis[:, : j + 1], np.einsum("pkd,pd->pk", basis[:, : j + 1], w))
         beside[:, j] = np.linalg.norm(w, axis=1)
-        values, vectors = _ritz(main[:, : j + 1], beside[:, :j])
-        k = _outermost(values, kind)
-        c = vectors[np.arange(n), :, k]
-        if (beside[:, j] * np.abs(c[:, -1]) <= tol * np.abs(values).max(axis=1)).all():
+        finite = np.isfinite(beside[:, j]) & np.isfinite(main[:, j])
+        values, vectors = _ritz(np.where(finite[:, None], main[:, : j + 1], 0.0), beside[:, :j])
+        c = vectors[np.arange(going.size), :, _outermost(values, kind)]
+        residual = beside[:, j] * np.abs(c[:, -1])
+        ends = ~finite | (residual <= tol * np.abs(values).max(axis=1)) | (j == most - 1)
+        u[going[ends & finite]] = np.einsum("pkd,pk->pd", basis[:, : j + 1], c)[ends & finite]
+        if ends.all():
             break
-        v = np.divide(w, beside[:, j, None], out=np.zeros_like(w), where=beside[:, j, None] > 0)
-    u = np.einsum("pkd,pk->pd", basis[:, : j + 1], c)
-    u /= np.linalg.norm(u, axis=1, keepdims=True)
+        if ends.any():  # what has ended would go on in no direction, its last product being 0
+            going, basis, main, beside, w = (part[~ends] for part in (going, basis, main, beside, w))
+        v = w / beside[:, j, None]
+    result, found = np.full((2, n), np.inf), np.isfinite(u).all(axis=1)
+    u, theta = u[found] / np.linalg.norm(u[found], axis=1, keepdims=True), theta[found]
     image = _difference(problem, theta, u, 1.0)
     value = (u * image).sum(axis=1)
     unsure = np.linalg.norm(image - _difference(problem, theta, u, 0.5), axis=1)
-    error = np.linalg.norm(image - value[:, None] * u, axis=1) + unsure
-    return np.abs(value) if kind == "norm" else value, error
+    result[1, found] = np.linalg.norm(image - value[:, None] * u, axis=1) + unsure
+    result[0, found] = np.abs(value) if kind == "norm" else value
+    return result
 
 
 def _ritz(main, beside):

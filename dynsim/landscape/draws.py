@@ -47,9 +47,13 @@ class GradientNoise:
     @cached_property
     def norms(self) -> np.ndarray:
         """‖g − ∇L‖, shape (m,)."""
-        largest = np.abs(self.vectors).max(axis=1)
-        unit = self.vectors / np.where(largest > 0, largest, 1.0)[:, None]  # whose square cannot overflow
-        return largest * np.sqrt((unit**2).sum(axis=1))
+        return lengths(self.vectors)
+
+    @property
+    def _size(self):
+        """Root mean square of the norms."""
+        largest = float(self.norms.max()) or 1.0
+        return largest * float(self.probabilities @ (self.norms / largest) ** 2) ** 0.5
 
     @property
     def mean(self) -> np.ndarray:
@@ -59,14 +63,26 @@ class GradientNoise:
     @property
     def covariance(self) -> np.ndarray:
         """Covariance of g, shape (dim, dim): that of ``method.gradient_covariance(problem, theta)`` if exact."""
-        centered = self.vectors - self.mean
-        return np.einsum("m,mj,mk->jk", self.probabilities, centered, centered)
+        unit, scale = self._scaled_covariance()
+        with np.errstate(over="ignore", under="ignore"):
+            covariance = unit * scale * scale
+        if not np.isfinite(covariance).all():
+            raise NotApplicable(f"the covariance of noise of size {scale:.3g} is beyond the largest number, 1.8e308")
+        return covariance
+
+    def _scaled_covariance(self):
+        """That of vectors divided by the largest coordinate, whose squares cannot overflow, and that number."""
+        scale = float(np.abs(self.vectors).max()) or 1.0
+        unit = self.vectors / scale
+        centered = unit - self.probabilities @ unit
+        return np.einsum("m,mj,mk->jk", self.probabilities, centered, centered), scale
 
     def gaussian(self, n_draws: int = _GAUSSIANS) -> np.ndarray:
         """Draws (n_draws, dim) of Gaussian vectors with the same covariance, for comparison; always the same ones."""
-        values, axes = np.linalg.eigh(self.covariance)
+        covariance, scale = self._scaled_covariance()
+        values, axes = np.linalg.eigh(covariance)
         z = np.random.default_rng(0).normal(size=(_check.count("n_draws", n_draws), values.size))
-        return z * np.sqrt(np.maximum(values, 0.0)) @ axes.T
+        return (z * np.sqrt(np.maximum(values, 0.0)) @ axes.T) * scale
 
     def tail_index(self, method: str = "hill", **options) -> TailIndex:
         """The tail index of ‖g − ∇L‖ by :func:`dynsim.tails.tail_index`, which takes the options."""
@@ -92,8 +108,9 @@ class GradientNoise:
 
     def __repr__(self):
         kind = "all values" if self.exact else "draws"
-        spread = float(self.probabilities @ self.norms**2) ** 0.5
-        return f"GradientNoise({self.settings['problem']}, {len(self.vectors)} {kind}, root mean square {spread:.4g})"
+        return (
+            f"GradientNoise({self.settings['problem']}, {len(self.vectors)} {kind}, root mean square {self._size:.4g})"
+        )
 
 
 def gradient_noise(
@@ -176,6 +193,13 @@ def _method(method):
     if method is None or isinstance(method, Sampling):
         return SGD(1.0) if method is None else SGD(1.0, method)
     return _check.instance("method", method, Method, "a method or a sampling scheme, such as SGD(0.1, batch_size=8)")
+
+
+def lengths(vectors):
+    """‖v‖ of vectors (m, d), whose squares may overflow."""
+    largest = np.abs(vectors).max(axis=1)
+    unit = vectors / np.where(largest > 0, largest, 1.0)[:, None]
+    return largest * np.sqrt((unit**2).sum(axis=1))
 
 
 def _draws(problem, method, theta, n_draws, key):

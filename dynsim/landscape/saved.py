@@ -8,6 +8,24 @@ from dynsim import _check
 from dynsim.errors import ArgumentError
 from dynsim.results import Trajectories
 
+_SPACING = 1e-6  # by how much the times between saves may differ, relatively
+
+
+def evenly(name: str, t: np.ndarray) -> int:
+    """How many of the times of a run are equally spaced: all, or all but the last save, which may be out of step."""
+    if t.size < 3:
+        return t.size
+    spacing = np.diff(np.asarray(t, dtype=np.float64))
+    out_of_step = np.abs(spacing - spacing[0]) > _SPACING * abs(spacing[0])
+    n = t.size - 1 if out_of_step[-1] else t.size
+    if out_of_step[: n - 1].any():
+        late = int(np.argmax(out_of_step))
+        raise ArgumentError(
+            f"{name} must be saved at equally spaced times, but {spacing[0]:g} lies between the first two and "
+            f"{spacing[late]:g} after t = {t[late]:g}"
+        )
+    return n
+
 
 @dataclass(frozen=True, eq=False)
 class SavedStates:
@@ -36,6 +54,11 @@ class SavedStates:
         if not alive.any():
             raise ArgumentError(f"run must have at least one finite state, got shape {x.shape}")
         return cls(x[:, ::every], t[::every], alive[:, ::every])
+
+    def even(self) -> "SavedStates":
+        """Those at equally spaced times, without a last save that is out of step."""
+        n = evenly("run", self.t)
+        return SavedStates(self.x[:, :n], self.t[:n], self.alive[:, :n])
 
     @property
     def whole(self) -> np.ndarray:

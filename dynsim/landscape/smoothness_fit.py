@@ -113,7 +113,7 @@ def local_smoothness(
     ----------
     problem : Problem
     run : Trajectories or array_like, shape (n_saved, dim) or (n_paths, n_saved, dim)
-        Whose consecutive states are looked at.
+        Whose consecutive states are looked at, but for a last save that is out of step.
     n_fractions : int, optional
         m.
 
@@ -131,10 +131,11 @@ def local_smoothness(
     """
     _check.instance("problem", problem, Problem, "a problem, such as problems.two_valleys()")
     m = _check.count("n_fractions", n_fractions)
-    return _along_steps(problem, SavedStates.of(run, problem.dim), m)
+    return _along_steps(problem, SavedStates.of(run, problem.dim).even(), m)
 
 
 def _along_steps(problem, states, m):
+    """Of states at equally spaced times."""
     if states.t.size < 2:
         raise ArgumentError(f"run must have at least two states, got {states.t.size}")
     x, d = states.x[:, :-1], np.diff(states.x, axis=1)
@@ -201,6 +202,7 @@ def fit_smoothness(
     m = _check.count("n_fractions", n_fractions)
     states = SavedStates.of(run, problem.dim, every)
     if measure == "steps":
+        states = states.even()
         s, g = _along_steps(problem, states, m)
         t = states.t[:-1]
     else:

@@ -174,7 +174,8 @@ def run_statistics(
     ArgumentError
         If an argument is out of its range or no state is finite.
     NotApplicable
-        If the covariance of the method's estimated gradient is not known in closed form.
+        If the covariance of the method's estimated gradient is not known in closed form, or the run is one of an SDE
+        and the method has a schedule, which goes by step numbers.
 
     Examples
     --------
@@ -196,6 +197,7 @@ def run_statistics(
         found["loss"][states.alive] = problem.loss(points)
         found["gradient_norm"][states.alive] = np.linalg.norm(problem.gradient(points), axis=-1)
         found["noise_norm"][states.alive] = np.sqrt(noise_traces(problem, points, method))
+    step_sizes = _step_sizes(method, states.t, run)
     found["sharpness"][states.alive], found["sharpness_error"][states.alive] = sharpness(problem, points, tol=tol)
     settings = {
         "problem": problem.name,
@@ -205,7 +207,7 @@ def run_statistics(
         "n_terms": problem.n_terms,
         "equal_weights": bool(np.ptp(problem.weights) <= 1e-12 / problem.n_terms),
     }
-    return RunStatistics(states.t, **found, step_sizes=_step_sizes(method, states.t), settings=settings)
+    return RunStatistics(states.t, **found, step_sizes=step_sizes, settings=settings)
 
 
 def noise_traces(problem, points, method=None):
@@ -224,9 +226,15 @@ def noise_traces(problem, points, method=None):
     return result
 
 
-def _step_sizes(method, t):
+def _step_sizes(method, t, run):
     """η at the steps t (n,), NaN without a method."""
     if method is None:
         return np.full(t.size, np.nan)
-    steps = np.floor(t).astype(np.int64)
-    return method.rates(0, int(steps[-1]) + 1)[steps, 0]
+    if isinstance(method.schedules()[0], float):
+        return np.full(t.size, method.schedules()[0])
+    if "dt" in getattr(run, "settings", {}):
+        raise NotApplicable(
+            f"the times of an SDE are not the step numbers that a schedule goes by, got {method!r}: give a method with "
+            "a constant step size"
+        )
+    return np.array([method.rates(k, k + 1)[0, 0] for k in map(int, t.tolist())])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dynsim.landscape.draws import lengths
 from dynsim.plot.common import PALE, axes, literal
 
 _BLUE, _RED = "#0072B2", "#D55E00"
@@ -72,7 +73,7 @@ def plot_quantiles(result, ax=None, **style):
 def plot_gradient_noise(noise, ax=None, **style):
     """Histogram of ‖g − ∇L‖ with that of Gaussian vectors of the same covariance, on a logarithmic axis."""
     ax = axes(ax)
-    norms, gaussian = noise.norms, np.linalg.norm(noise.gaussian(), axis=1)
+    norms, gaussian = noise.norms, lengths(noise.gaussian())
     if not norms.any():
         ax.text(0.5, 0.5, "no noise", ha="center", va="center", transform=ax.transAxes)
         return ax

@@ -8,6 +8,7 @@ import numpy as np
 from dynsim import _check
 from dynsim._typing import ArrayLike
 from dynsim.errors import ArgumentError
+from dynsim.tails.values import real_array
 
 _FEWEST = 10
 _ALL, _EACH_END = 300, 100  # up to so many values all are shown; of more, so many farthest out and as many within
@@ -105,7 +106,7 @@ def qq(
     """
     from scipy.special import betaincinv, ndtri
 
-    sample = np.sort(_check.array("values", values, ndim=1))
+    sample = np.sort(real_array("values", values, ndim=1))
     n = sample.size
     if n < _FEWEST:
         raise ArgumentError(f"values must be at least {_FEWEST}, got {n}")

@@ -51,11 +51,12 @@ class TailIndex:
     scan_n_tail: np.ndarray = field(repr=False)
     scan_value: np.ndarray = field(repr=False)
     scan_stderr: np.ndarray = field(repr=False)
+    _confirmed: bool = field(default=True, repr=False)  # by what is farther out
 
     @property
     def infinite_variance(self) -> bool:
-        """Whether α is significantly below 2: value + 3 stderr < 2."""
-        return bool(self.value + _SURE * self.stderr < 2)
+        """Whether α is significantly below 2: value + 3 stderr < 2, by :func:`hill` also farther out in the tail."""
+        return bool(self._confirmed and self.value + _SURE * self.stderr < 2)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Ends of a confidence interval for α, from γ ± z·gamma_stderr, z normal.
@@ -77,12 +78,24 @@ class TailIndex:
         return plot_tail_index(self, ax, **style)
 
 
+def real_array(name, values, *, ndim):
+    """A finite array of real numbers."""
+    if np.iscomplexobj(values):
+        raise ArgumentError(f"{name} must be real numbers, got complex ones: take their absolute values")
+    return _check.array(name, values, ndim=ndim)
+
+
 def checked_values(verb, values, center):
     """The sample (n,), less its center, refused if it is too small."""
-    values = _check.array("values", values, ndim=1)
+    values = real_array("values", values, ndim=1)
     if values.size < FEWEST:
         raise ArgumentError(f"values must be at least {FEWEST} for {verb} to tell a tail, got {values.size}")
-    return values - _check.real("center", center)
+    center = _check.real("center", center)
+    with np.errstate(over="ignore"):
+        values = values - center
+    if not np.isfinite(values).all():
+        raise ArgumentError(f"values less center = {center:g} must be finite, but are too large: divide both by 10")
+    return values
 
 
 def checked_tau(tau):
@@ -97,7 +110,7 @@ def _inverse(gamma):
     return 1 / float(gamma) if gamma > 0 else math.inf
 
 
-def tail_index_of(method, side, n, tau, at, gammas, errors):
+def tail_index_of(method, side, n, tau, at, gammas, errors, *, confirmed=True):
     """The last of the numbers is the result, those before it the scan."""
     value = np.array([_inverse(gamma) for gamma in gammas])
     finite = np.isfinite(value)
@@ -115,4 +128,5 @@ def tail_index_of(method, side, n, tau, at, gammas, errors):
         scan_n_tail=at[:-1],
         scan_value=value[:-1],
         scan_stderr=stderr[:-1],
+        _confirmed=confirmed,
     )

@@ -1,6 +1,7 @@
 """Z (6.10): what the gradient norm must be where the loss neither rises nor falls on average."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from dynsim.averages import Estimate
 from dynsim.errors import NotApplicable
 from dynsim.landscape.curvature import hessian_products, sharpness
 from dynsim.methods import SGD
-from dynsim.problems import Problem
+from dynsim.problems import LinearModel, Problem
 from dynsim.theory.exact_draws import Draws
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("squared_gradient", "curvature", "loss_change", "noise", "second_moment", "sharpness")
 _BY = ("auto", "hessian", "loss")
+_RESOLVED = 1e-3  # relative error of the quadrature, above which curvature is taken from the losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +98,10 @@ class LossBalance:
 
     def __repr__(self):
         (left, right, change), error = self.averages.value[:3], self.averages.stderr[:3]
+        off = f"; quadrature off by {self.residual:.1g}" if self.residual > _RESOLVED else ""
         return (
             f"LossBalance(E‖∇L‖² = {left:.4g} ± {error[0]:.2g}, exact right side {right:.4g} ± {error[1]:.2g}, "
-            f"as printed {self._printed(self.averages.value):.4g}; loss change {change:.2g} ± {error[2]:.2g})"
+            f"as printed {self._printed(self.averages.value):.4g}; loss change {change:.2g} ± {error[2]:.2g}{off})"
         )
 
 
@@ -136,7 +139,7 @@ def equation_6_10(
     by : {"auto", "hessian", "loss"}, optional
         The curvature by Gauss–Legendre quadrature of ⟨g, ∇²L g⟩, which does not look at L, or from the change of L by
         the formula above. Where the gradient jumps the curvature sits in the kinks, and only "loss" counts it; "auto"
-        takes it there.
+        takes it there, and where the quadrature is off by more than 1e-3.
     n_nodes : int, optional
         Of the quadrature.
     burn_in : float or "auto", optional
@@ -149,7 +152,7 @@ def equation_6_10(
     Raises
     ------
     ArgumentError
-        If an argument is out of its range.
+        If an argument is out of its range, or the run is one of another method or of an SDE.
     NotApplicable
         If the method is none of these, or "hessian" is asked for at kinks.
     TooShort
@@ -172,31 +175,41 @@ def equation_6_10(
     kinked = problem.kink_planes.size > 0
     if by == "hessian" and kinked:
         raise NotApplicable(f"{problem.name} has kinks, whose curvature no Hessian shows: take by='loss'")
-    by = "loss" if kinked and by == "auto" else by.replace("auto", "hessian")
     eta = draws.eta
     nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
     nodes, weights = 0.5 * (1 + nodes), 0.25 * weights * (1 - nodes)  # on [0, 1], times 1 − r
-    residuals = [0.0]
+    per_step = problem.n_terms * (problem.dim + 1) * (1 if isinstance(problem, LinearModel) else problem.dim)
 
-    def columns(theta, p, d):
-        g = -d / eta
-        square = (problem.gradient(theta) ** 2).sum(axis=-1)
-        change = draws.loss_change(theta, p, d)
-        curvature = square + change / eta
-        if by == "hessian":
-            integral = np.zeros(p.shape)
-            for r, w in zip(nodes, weights, strict=True):
-                integral += w * (g * hessian_products(problem, theta[:, None, :] + r * d, g)).sum(axis=-1)
-            found = eta * (p * integral).sum(axis=1)
-            scale = np.maximum(np.maximum(square, np.abs(found)), np.abs(change) / eta).max(initial=1e-300)
-            residuals.append(float(np.abs(found - curvature).max() / scale))
-            curvature = found
-        second = (p * (g**2).sum(axis=-1)).sum(axis=1)
-        noise = np.maximum(second - square, 0.0) if draws.count > 1 else np.zeros_like(second)
-        values = (square, curvature, change, noise, second, sharpness(problem, theta)[0])
-        return np.stack(values, axis=1)
+    def averaged(by):
+        residuals = [0.0]
+        columns = partial(_columns, draws, nodes, weights, residuals if by == "hessian" else None)
+        return draws.averaged(run, columns, _NAMES, per_step=per_step, burn_in=burn_in), max(residuals)
 
-    per_step = problem.n_terms * problem.dim * (problem.dim + 1)
-    averages = draws.averaged(run, columns, _NAMES, per_step=per_step, burn_in=burn_in)
-    settings = {"problem": problem.name, "method": repr(method), "by": by, "n_nodes": n_nodes, "burn_in": burn_in}
-    return LossBalance(eta, averages, max(residuals), settings)
+    chosen = "loss" if kinked and by == "auto" else by.replace("auto", "hessian")
+    averages, residual = averaged(chosen)
+    if by == "auto" and residual > _RESOLVED:
+        chosen = "loss"
+        averages, residual = averaged(chosen)
+    settings = {"problem": problem.name, "method": repr(method), "by": chosen, "n_nodes": n_nodes, "burn_in": burn_in}
+    return LossBalance(eta, averages, residual, settings)
+
+
+def _columns(draws, nodes, weights, residuals, theta, p, d):
+    """The numbers to average at theta (P, dim); by Hessians if there is a list for the ``residuals`` of that."""
+    problem, eta = draws.problem, draws.eta
+    g = -d / eta
+    square = (problem.gradient(theta) ** 2).sum(axis=-1)
+    change = draws.loss_change(theta, p, d)
+    curvature = square + change / eta
+    if residuals is not None:
+        integral = np.zeros(p.shape)
+        for r, w in zip(nodes, weights, strict=True):
+            integral += w * (g * hessian_products(problem, theta[:, None, :] + r * d, g)).sum(axis=-1)
+        found = eta * (p * integral).sum(axis=1)
+        scale = np.maximum(np.maximum(square, np.abs(found)), np.abs(change) / eta).max(initial=1e-300)
+        residuals.append(float(np.abs(found - curvature).max() / scale))
+        curvature = found
+    second = (p * (g**2).sum(axis=-1)).sum(axis=1)
+    noise = np.maximum(second - square, 0.0) if draws.count > 1 else np.zeros_like(second)
+    values = (square, curvature, change, noise, second, sharpness(problem, theta)[0])
+    return np.stack(values, axis=1)

@@ -10,9 +10,11 @@ from dynsim.errors import ArgumentError, NotApplicable
 from dynsim.landscape.saved import SavedStates
 from dynsim.methods import SGD
 from dynsim.problems import Problem
+from dynsim.results import Trajectories
 from dynsim.stationary.outcomes import outcomes
 from dynsim.theory.neighborhood import check_sgd
 
+_LEAST = 3  # states of a path
 _NUMBERS = 2**21  # float64 values that are held at a time
 
 
@@ -47,12 +49,22 @@ class Draws:
         """E L(θ + d) − L(θ), (P,)."""
         return (p * self.problem.loss(theta[:, None, :] + d)).sum(axis=1) - self.problem.loss(theta)
 
+    def _refuse_other(self, run):
+        settings = run.settings if isinstance(run, Trajectories) else {}
+        if "dt" in settings:
+            raise ArgumentError(f"run must be one of {self.method!r}, not of an SDE with dt={settings['dt']!r}")
+        if settings.get("method", repr(self.method)) != repr(self.method):
+            raise ArgumentError(f"run must be one of {self.method!r}, this is one of {settings['method']}")
+
     def averaged(self, run, columns, names, *, per_step, burn_in) -> Estimate:
         """Joint time average of ``columns(theta, p, d)``, (P, q), over the states of the paths that stay finite.
 
         ``per_step`` says how many numbers are held for one step from one state.
         """
-        states = SavedStates.of(run, self.problem.dim)
+        states = SavedStates.of(run, self.problem.dim).even()
+        self._refuse_other(run)
+        if states.t.size < _LEAST:
+            raise ArgumentError(f"run must have at least {_LEAST} states of each path, got {states.t.size}")
         x = states.x[states.whole]
         if x.size == 0:
             raise ArgumentError("run must have at least one path that stays finite to the end")
@@ -69,7 +81,7 @@ class Draws:
                 f"the loss of {self.problem.name} is not finite after a step from θ = {where.tolist()}, so it has no "
                 "expectation"
             )
-        interval = float(states.t[1] - states.t[0]) if states.t.size > 1 else 1.0
+        interval = float(states.t[1] - states.t[0])
         batches = Batches.of_series(
             values.reshape(*x.shape[:2], -1), start=float(states.t[0]), interval=interval, positions=x.mean(axis=1)
         )

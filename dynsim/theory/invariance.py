@@ -1,6 +1,7 @@
 """Z §6.4.1: what averages and empirical measures along a map do, exactly, and where they do not settle."""
 
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,12 +10,13 @@ import numpy as np
 
 from dynsim import _check
 from dynsim._typing import ArrayLike
-from dynsim.errors import ArgumentError
+from dynsim.errors import ArgumentError, TooLarge
 from dynsim.problems import Problem, max_of_linears
 from dynsim.results import Density
 from dynsim.stationary.distances import wasserstein
 
 _EXAMPLES = ("printed", "half-turn")
+_LONGEST = 10**6  # window: seconds
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,7 +78,7 @@ def lemma_6_4_2(n: int, *, example: str = "printed") -> WindowedAverages:
     Parameters
     ----------
     n : int
-        Length of the window.
+        Length of the window, at most 1 000 000.
     example : "printed" or "half-turn", optional
 
     Returns
@@ -92,6 +94,8 @@ def lemma_6_4_2(n: int, *, example: str = "printed") -> WindowedAverages:
     Fraction(9, 400)
     """
     n = _check.count("n", n)
+    if n > _LONGEST:
+        raise TooLarge(f"n must be at most {_LONGEST}, its cycle being followed in fractions, got {n}")
     _check.choice("example", example, _EXAMPLES)
     if example == "printed":
         rho, theta = Fraction(1, n + 1), Fraction(1, 5 * (n + 1))
@@ -194,17 +198,25 @@ def invariance_defect(function: Callable, points: ArrayLike) -> float:
     if points.size == 0:
         raise ArgumentError(f"points must be at least one, got shape {points.shape}")
     image = _image(function, points)
+    if not (finite := np.isfinite(image).all(axis=1)).all():
+        first = int(finite.argmin())
+        raise ArgumentError(
+            f"function must give finite values, but {np.count_nonzero(~finite)} are not, first that of point number "
+            f"{first}, {points[first].tolist()}"
+        )
     return wasserstein(atoms(points, "points"), atoms(image, "their images"))
 
 
 def _image(function, points):
     if not callable(function):
         raise ArgumentError(f"function must be a function x (n, dim) -> (n, dim), got {type(function).__name__}")
-    image = np.asarray(function(points), dtype=np.float64)
-    if image.shape != points.shape or not np.isfinite(image).all():
-        raise ArgumentError(
-            f"function must give finite values of the shape {points.shape} of its points, got {image.shape}"
-        )
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused, with the point
+            image = np.asarray(function(points), dtype=np.float64)
+    except Exception as error:
+        raise ArgumentError(f"function fails for x of shape {points.shape}: {type(error).__name__}: {error}") from None
+    if image.shape != points.shape:
+        raise ArgumentError(f"function must give values of the shape {points.shape} of its points, got {image.shape}")
     return image
 
 
@@ -256,7 +268,7 @@ def theorem_6_4_4(function: Callable, x0: ArrayLike, *, n_steps: int = 2**14, fi
     ----------
     function : callable
         F, x (n, dim) -> (n, dim), of a compact set into itself; coordinates that are angles are to be reduced in it.
-    x0 : array_like, shape (dim,)
+    x0 : float or array_like, shape (dim,)
         θ_1.
     n_steps : int, optional
         Length of the longest μ_{2n}.
@@ -274,14 +286,22 @@ def theorem_6_4_4(function: Callable, x0: ArrayLike, *, n_steps: int = 2**14, fi
     >>> bool((run.defect <= run.bound).all()), bool(run.change[-1] < 0.05 * run.change[0] + 0.05)
     (True, True)
     """
+    if isinstance(x0, (numbers.Real, np.ndarray)) and np.ndim(x0) == 0:
+        x0 = [x0]
     start = _check.array("x0", x0, ndim=1)
     first, n_steps = _check.count("first", first), _check.count("n_steps", n_steps)
     if n_steps < 2 * first:
         raise ArgumentError(f"n_steps must be at least 2 first = {2 * first}, got {n_steps}")
+    _check.fits_in_memory("the orbit", (n_steps + 1, start.size), instead="take fewer steps")
     orbit = np.empty((n_steps + 1, start.size))
     orbit[0] = start
     for k in range(n_steps):
         orbit[k + 1] = _image(function, orbit[k : k + 1])[0]
+        if not np.isfinite(orbit[k + 1]).all():
+            raise ArgumentError(
+                f"function must give finite values, but step {k + 1} leads from {orbit[k].tolist()} to "
+                f"{orbit[k + 1].tolist()}"
+            )
     n = first * 2 ** np.arange(int(math.log2(n_steps / first)))
     change, defect, bound = np.empty(n.size), np.empty(n.size), np.empty(n.size)
     for k, m in enumerate(n.tolist()):

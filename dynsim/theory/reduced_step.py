@@ -124,7 +124,7 @@ def theorem_6_5_1(
     Raises
     ------
     ArgumentError
-        If an argument is out of its range.
+        If an argument is out of its range, or the run is one of another method or of an SDE.
     NotApplicable
         If the method is none of these, or the loss is not finite after a step.
     TooShort

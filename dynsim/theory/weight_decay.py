@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass
 
 from dynsim import _check
-from dynsim.errors import ArgumentError, NotApplicable
+from dynsim.errors import ArgumentError, NotApplicable, TooLarge
 
 _SQRT_2 = math.sqrt(2)
+_MOST_STEPS = 10**7  # seconds
+_LARGEST_LOG = 700.0  # of a float
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,8 @@ class WeightBound:
             raise ArgumentError(f"norm must be at most {self.largest:g}, got {norm:g}")
         if _check.positive("step_size", step_size) > 1 / self.decay:
             raise ArgumentError(f"step_size must be at most 1/decay = {1 / self.decay:g}, got {step_size:g}")
+        if n_steps > _MOST_STEPS:
+            raise TooLarge(f"n_steps must be at most {_MOST_STEPS}, one after the other, got {n_steps}")
         for _ in range(n_steps):
             norm *= 1 - step_size * self.decay * (1 - (norm / self.largest) ** (self.layers - 2))
         return norm
@@ -73,6 +77,8 @@ def theorem_6_4_6(
 
     Raises
     ------
+    ArgumentError
+        If an argument is out of its range, or a bound is out of that of floats.
     NotApplicable
         For fewer than three layers.
 
@@ -90,7 +96,13 @@ def theorem_6_4_6(
         raise NotApplicable(
             f"Z Theorem 6.4.6 is for at least 3 layers, got {layers}: its bound is one of w^(L−2), L the layers"
         )
-    w = (gamma / (c_loss * c_act**layers)) ** (1 / (layers - 2))
-    loss = math.log(n_classes) + c_loss * (c_act * w) ** layers
-    printed = math.log(n_classes) + (gamma / (c_loss * c_act**2)) ** (layers / (layers - 2))
-    return WeightBound(w, loss, printed, gamma, layers)
+    log_w = (math.log(gamma) - math.log(c_loss) - layers * math.log(c_act)) / (layers - 2)
+    log_loss = math.log(c_loss) + layers * (math.log(c_act) + log_w)
+    log_printed = (math.log(gamma) - math.log(c_loss) - 2 * math.log(c_act)) * layers / (layers - 2)
+    if max(map(abs, (log_w, log_loss, log_printed))) > _LARGEST_LOG:
+        raise ArgumentError(
+            f"decay = {gamma:g}, loss_slope = {c_loss:g} and activation_slope = {c_act:g} give the bounds "
+            f"e^{log_w:.3g} of the weights and e^{log_loss:.3g} of the loss, which no float holds"
+        )
+    loss, printed = (math.log(n_classes) + math.exp(value) for value in (log_loss, log_printed))
+    return WeightBound(math.exp(log_w), loss, printed, gamma, layers)

@@ -86,6 +86,25 @@ def test_starts_on_both_sides_find_both_attractors():
     assert found.points[0, :, -1].round(9).tolist() == [1.0, -1.0]
 
 
+def test_steady_growth_is_divergence_and_a_start_near_a_repelling_point_is_not():
+    etas = [1.99, 2.0008, 2.02, 2.05, 2.09]
+    found = bifurcation(lambda eta: Map(lambda x: x - eta * x, 1), etas, x0=0.3)
+    assert found.diverged[:, 0].tolist() == [False, True, True, True, True]
+    assert np.isnan(found.points[1:]).all()
+    leaves = bifurcation(logistic, [1.02], x0=1e-9, burn_in=0)  # it grows from 0 at first, to 1 − 1/1.02 in the end
+    assert leaves.diverged.tolist() == [[False]]
+
+
+def test_the_observable_of_a_map_gives_its_own_name():
+    def height(x):
+        return x[..., 0]
+
+    def family(r):
+        return Map(lambda x: r * x * (1 - x), 1, observable=height)
+
+    assert bifurcation(family, [3.2], x0=0.3, burn_in=100).observable == "height"
+
+
 BAD_DIAGRAMS = {
     "family": ({"family": 3.0}, "family must be a function"),
     "no map": ({"family": lambda r: r}, r"family\(3\) must be a map"),
@@ -209,6 +228,30 @@ def test_the_memory_of_a_method_starts_as_in_a_run():
     ends = [ds.iterate(problem, method, x, n_steps=500).x[0, -1, 0] for x in found.centers[0]]
     side = np.array([int(p.mean() > 0) for p in found.points])
     assert side[found.labels].tolist() == [int(end > 0) for end in ends]
+
+
+def plateau(speed):
+    """A slow drift to the right below −1.5, and the double well."""
+    return Map(lambda x: np.where(x < -1.5, x + speed, x - 0.1 * (x**3 - x)), 1)
+
+
+def test_many_orbits_that_drift_do_not_hide_attractors():
+    found = basins(plateau(2e-4), (-4, 2), 150, n_steps=400)
+    assert found.period.tolist() == [1, 1]
+    assert np.array_equal(found.labels == 0, found.centers[0] > 0)
+    assert (found.labels[found.centers[0] < -1.6] == -1).all()
+    assert (found.labels[(found.centers[0] > -1.5) & (found.centers[0] < 0)] == 1).all()
+
+
+def test_a_slow_drift_is_no_attractor():
+    found = basins(plateau(1e-6), (-4, 2), 24, n_steps=400)
+    assert found.period.tolist() == [1, 1]
+    assert np.array_equal(found.labels == -1, found.centers[0] < -1.5)
+
+
+def test_slow_growth_is_divergence_in_basins_too():
+    found = basins(Map(lambda x: np.where(x > 0, 1.005 * x, x / 2), 1), (-1, 1), 10, n_steps=500)
+    assert found.labels.tolist() == [0] * 5 + [-2] * 5
 
 
 BAD_BASINS = {

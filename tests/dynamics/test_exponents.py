@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dynsim.dynamics import Map, descent, floquet_multipliers, flow, lyapunov_exponents
-from dynsim.errors import ArgumentError, NotApplicable, TooShort
+from dynsim.errors import ArgumentError, NotApplicable, TooLarge, TooShort
 
 
 def constant(A):
@@ -196,6 +196,20 @@ def test_multipliers_around_a_focus_are_complex():
     turn = 0.8 * np.array([[math.cos(1), -math.sin(1)], [math.sin(1), math.cos(1)]])
     multipliers = floquet_multipliers(linear(turn), [[0.0, 0.0]])
     np.testing.assert_allclose(np.sort_complex(multipliers), 0.8 * np.exp([-1j, 1j]))
+
+
+def test_a_cycle_of_angles_may_come_back_a_period_later():
+    F = Map(lambda x: x + 0.4, 1, modulo=1.0)
+    assert floquet_multipliers(F, [[0.1], [0.5], [0.9], [0.3], [0.7]])[0] == pytest.approx(1)
+    with pytest.raises(ArgumentError, match="point 5 is mapped"):
+        floquet_multipliers(F, [[0.1], [0.5], [0.9], [0.3], [0.7], [0.2]])
+
+
+def test_the_settings_tell_the_steps_that_were_made():
+    found = lyapunov_exponents(logistic(3.2), 0.3, n_steps=109, burn_in=101, every=10)
+    assert (found.settings["n_steps"], found.settings["burn_in"]) == (100, 110)
+    with pytest.raises(TooLarge, match="the derivatives of shape"):
+        lyapunov_exponents(linear(np.eye(100) / 2), np.ones(100), n_steps=10**8, every=10**8)
 
 
 def test_a_cycle_that_is_none_is_refused():

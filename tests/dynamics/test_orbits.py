@@ -140,6 +140,10 @@ BAD_MAPS = {
     "dim": ({"function": lambda x: x, "dim": 0}, "dim must be a whole number"),
     "n_observed": ({"function": lambda x: x, "dim": 2, "n_observed": 3}, "n_observed must be at most"),
     "modulo": ({"function": lambda x: x, "dim": 2, "modulo": [1.0, -1.0]}, "modulo must be positive"),
+    "in place": (
+        {"function": lambda x: np.multiply(x, 0.5, out=x), "dim": 1},
+        "function must not write in its argument",
+    ),
 }
 
 
@@ -180,9 +184,10 @@ def test_the_jacobian_of_a_nonlinear_flow_is_that_of_its_step():
     assert np.abs(F.jacobian(x) - Map(F.function, 2).jacobian(x)).max() < 1e-8
 
 
-def test_a_flow_with_a_drift_that_depends_on_time_is_refused():
+@pytest.mark.parametrize("drift", [lambda t, x: math.sin(t) - x[0], lambda t, x: (t > 50) - x[0]], ids=["sin", "step"])
+def test_a_flow_with_a_drift_that_depends_on_time_is_refused(drift):
     with pytest.raises(NotApplicable, match="does not depend on t"):
-        flow(ds.SDE(lambda t, x: math.sin(t) - x[0], lambda t, x: 1.0), 0.1)
+        flow(ds.SDE(drift, lambda t, x: 1.0), 0.1)
 
 
 def test_an_orbit_keeps_what_comes_after_the_burn_in():
@@ -237,6 +242,22 @@ def test_rotations_have_a_period_if_and_only_if_the_angle_is_rational():
 def test_without_the_modulus_a_rotation_goes_on_forever():
     drifting = [Map(lambda x: x + 2 / 5, 1, modulo=m) for m in (1.0, np.inf)]
     assert [int(orbit(F, 0.1, 600).period()[0]) for F in drifting] == [5, 0]
+
+
+@pytest.mark.parametrize("unit", [1e-10, 1.0, 1e10])
+def test_periods_do_not_depend_on_the_unit(unit):
+    chaos, cycle = (Map(lambda x, r=r: r * x * (1 - x / unit), 1) for r in (4.0, 3.5))
+    assert [int(orbit(F, 0.3 * unit, 1000).period()[0]) for F in (chaos, cycle)] == [0, 4]
+
+
+@pytest.mark.parametrize("speed", [1e-10, 1e-9, 1e-3])
+def test_a_drift_has_no_period_far_from_0_either(speed):
+    assert orbit(Map(lambda x: x + speed, 1), 1e4, 2000).period().tolist() == [0]
+    assert orbit(Map(lambda x: 0.9 * x + 1e3 * (1 + speed), 1), 0.0, 2000).period().tolist() == [1]
+
+
+def test_a_growing_orbit_has_no_bands():
+    assert orbit(Map(lambda x: -1.005 * x, 1), 0.3, 10_000).bands().tolist() == [0]
 
 
 def test_a_period_longer_than_the_orbit_can_show_is_refused():

@@ -48,7 +48,7 @@ def test_the_mean_and_covariance_after_a_step_are_those_of_all_batches(regressio
     weights = np.array([weight for _, weight in steps])
     mean, cov, ends = Transition("this", regression, method).moments(phi, theta[None])
     np.testing.assert_allclose(mean[0], weights @ values, rtol=1e-12)
-    np.testing.assert_allclose(cov[0], np.cov(values, rowvar=False, aweights=weights, ddof=0), rtol=1e-10, atol=1e-16)
+    np.testing.assert_allclose(cov, np.cov(values, rowvar=False, aweights=weights, ddof=0), rtol=1e-10, atol=1e-16)
     np.testing.assert_allclose(ends, [values.min(axis=0), values.max(axis=0)], rtol=1e-12)
 
 
@@ -158,6 +158,24 @@ def test_steps_without_chance_are_right_or_impossible(valleys):
     assert wrong.p_value == wrong.joint_p_value == 0
 
 
+def test_a_defect_where_there_is_no_chance_is_found_in_the_joint_test_too():
+    """Both coordinates get the same steps; a drift of one against the other is impossible, but small beside them."""
+    problem = ds.problems.linear_model([[1.0, 1.0], [1.0, 1.0]], [1.0, -1.0])
+    run = ds.iterate(problem, ds.SGD(0.1), 0.0, n_steps=500, n_paths=4, rng=0)
+    drift = 5e-4 * np.arange(501)[:, None] * [1.0, -1.0]
+    right, wrong = (invariance_test(problem, ds.SGD(0.1), x, lambda x: x) for x in (run.x, run.x + drift))
+    assert right.joint_p_value == pytest.approx(right.p_value[0], rel=1e-6)
+    assert wrong.p_value.min() > 0.05
+    assert (wrong.chi2, wrong.joint_p_value) == (np.inf, 0.0)
+
+
+def test_a_phi_may_return_a_tuple(regression):
+    run = ds.iterate(regression, ds.SGD(0.2), 0.0, n_steps=100, rng=0)
+    several = invariance_test(regression, ds.SGD(0.2), run, lambda x: (x[..., 0], x[..., 1]))
+    alone = invariance_test(regression, ds.SGD(0.2), run, lambda x: x)
+    np.testing.assert_allclose(several.z, alone.z, rtol=1e-9)
+
+
 def test_a_phi_that_is_a_combination_of_others_takes_no_degree_of_freedom(regression):
     run = ds.iterate(regression, ds.SGD(0.2), 0.0, n_steps=100, rng=0)
     phi = {
@@ -195,7 +213,10 @@ def test_what_it_cannot_judge_is_refused(regression, valleys):
         (run, lambda x: np.log(x[..., 0] - 9 + 0j).real * np.nan, "must be finite"),
         (np.zeros((5, 1)), loss, "at least 30"),
         (np.zeros((1, 5, 2)), loss, r"shape \(n_paths, n, 1\)"),
-        ([1.0, 2.0], loss, "3 axes"),
+        ([1.0, 2.0], loss, r"shape \(n_paths, n_saved, dim\)"),
+        ([[1.0], [1.0, 2.0]], loss, "rows are of different lengths"),
+        (np.where(np.arange(30).reshape(3, 10, 1) == 17, np.nan, 0.0), loss, "path 1 first at saved time number 7"),
+        (run, lambda x: x[..., 7], "phi fails for theta of shape"),
         (ds.markov_chain(valleys, ds.SGD(0.04), x0=0.25).stationary(), lambda x: "a", "a number for each point"),
     ]:
         with pytest.raises(ds.errors.ArgumentError, match=reason):

@@ -156,6 +156,79 @@ def test_the_curve_has_slope_minus_one_half_to_its_own_law_and_none_to_another(n
     assert other.distance[-1] == pytest.approx(1, rel=0.05)
 
 
+def atoms(places, masses):
+    x = np.asarray(places)[:, None]
+    return ds.Density(x, np.log(masses), None, 0.0, 0.0, 0.0, "atoms", {})
+
+
+@pytest.mark.parametrize("width", [0.0, 0.01], ids=["atoms", "blobs"])
+def test_rare_mass_that_lies_far_out_is_part_of_the_floor(width):
+    """A share of 0.005 at 10, the others at −1: |p̂ − p| · 11 is the distance, of mean 11 √(2 p (1 − p)/(π n))."""
+    rng, blob = np.random.default_rng(0), width * stats.norm.ppf((np.arange(200) + 0.5) / 200)
+    law = atoms(np.append(-1 + blob, 10 + blob), np.repeat([0.995, 0.005], 200) / 200)
+    found = []
+    for _ in range(8):
+        x = np.where(rng.random((16, 2000, 1)) < 0.005, 10.0, -1.0) + width * rng.normal(size=(16, 2000, 1))
+        found.append(EmpiricalMeasure.of(x).wasserstein(law))
+    expected = 11 * np.sqrt(2 * 0.005 * 0.995 / np.pi / 32_000)
+    assert np.mean([d.floor for d in found]) == pytest.approx(expected, rel=0.1)
+    assert not any(d.differs for d in found)
+
+
+def test_mass_that_a_run_has_hardly_seen_has_the_floor_of_its_law():
+    """Expected are 3 visits: E|N − 3| of a Poisson number is 2 · 3 · e^{−3} 3³/3!."""
+    rng, law = np.random.default_rng(0), atoms([-1.0, 10.0], [1 - 3 / 32_000, 3 / 32_000])
+    found = [
+        EmpiricalMeasure.of(np.where(rng.random((16, 2000, 1)) < 3 / 32_000, 10.0, -1.0)).wasserstein(law)
+        for _ in range(8)
+    ]
+    known = np.array([d.floor for d in found if not np.isnan(d.floor)])
+    assert known.size >= 6  # of runs without any visit nothing is known
+    expected = 11 / 32_000 * 2 * np.exp(-3) * 27 / 2
+    assert known.mean() == pytest.approx(expected, rel=0.15)
+    assert not any(d.differs for d in found)
+
+
+def test_a_well_that_is_entered_seldom_and_for_long_has_no_floor_or_a_true_one():
+    """Of two states, one entered with probability 5e-5 and left with 0.01: few runs know how far they are off."""
+    rng, n = np.random.default_rng(1), 2000
+    law = atoms([-1.0, 10.0], [0.995, 0.005])
+    for _ in range(8):
+        inside = np.empty((n, 16), dtype=bool)
+        inside[0] = rng.random(16) < 0.005
+        for k, u in enumerate(rng.random((n - 1, 16)), 1):
+            inside[k] = np.where(inside[k - 1], u >= 0.01, u < 0.01 * 5 / 995)
+        x = np.where(inside.T, 10.0, -1.0)[:, :, None]
+        if x.max() > 0:
+            assert not EmpiricalMeasure.of(x).wasserstein(law).differs
+
+
+def test_sparse_bins_have_the_floor_of_their_law(normal):
+    """A thousand bins for 1000 points: the mean distance is that of Poisson numbers, ½ Σ E|N − λ| / n."""
+    rng, edges = np.random.default_rng(0), np.linspace(-4, 4, 1001)
+    p = np.append(np.diff(stats.norm.cdf(edges)), 2 * stats.norm.sf(4))
+    counts = np.arange(30)[:, None]
+    expected = 0.5 * (np.abs(counts - 1000 * p) * stats.poisson.pmf(counts, 1000 * p)).sum() / 1000
+    runs = [EmpiricalMeasure.of(rng.normal(size=(8, 125, 1))) for _ in range(4)]
+    found = [mu.total_variation(normal, edges) for mu in runs]
+    assert np.mean([d.floor for d in found]) == pytest.approx(expected, rel=0.05)
+    pairs = [a.total_variation(b, edges) for a, b in zip(runs[:2], runs[2:], strict=True)]
+    assert not any(d.differs for d in found + pairs)
+
+
+def test_bins_that_are_seldom_visited_have_errors_and_refuse_no_others():
+    """Of 400 bins in two dimensions some have no states: their error is that of one, and none is 0."""
+    x = autoregression(np.random.default_rng(3), 16, 500)[:, :, 0].reshape(8, 2, 500).swapaxes(1, 2)
+    edges = np.linspace(-4, 4, 17)
+    found = EmpiricalMeasure.of(x).histogram(edges, edges)
+    assert (found.stderr[found.value == 0] > 0).all()
+    assert np.count_nonzero(np.isnan(found.stderr)) < 26
+    p = np.outer(*[np.diff(stats.norm.cdf(edges))] * 2).ravel()
+    z = (found.value - p)[found.value * 4000 < 20] / found.stderr[found.value * 4000 < 20]
+    assert 0.3 < np.sqrt(np.mean(z**2)) < 1.5
+    assert found.cov.shape == (256, 256)
+
+
 def test_stuck_chains_have_no_floor(valleys):
     """Two chains, each in its own valley: what the run does not tell is nan, and nothing is claimed."""
     run = ds.iterate(valleys, ds.SGD(0.01), [[-1.0], [0.2]], n_steps=2000, n_paths=2, rng=0)
@@ -172,9 +245,13 @@ def test_wrong_arguments_are_named(runs, normal):
     mu = EmpiricalMeasure.of(runs[0])
     plane = EmpiricalMeasure.of(np.zeros((2, 9, 2)))
     for call, reason in [
-        (lambda: EmpiricalMeasure.of([1.0, 2.0, 3.0]), "source must have 3 axes"),
+        (lambda: EmpiricalMeasure.of([1.0, 2.0, 3.0]), r"source must have shape \(n_paths, n_saved, dim\)"),
+        (lambda: EmpiricalMeasure.of(np.zeros((2, 10))), r"for paths of numbers write x\[:, :, None\]"),
+        (lambda: mu.part([99], 3), "numbers of paths from 0 to 7"),
+        (lambda: mu.part([], 3), "at least one"),
+        (lambda: mu.quantile("a"), "level must be a number"),
         (lambda: EmpiricalMeasure.of(runs[0], burn_in=999), "at least 3 states from burn_in = 999"),
-        (lambda: EmpiricalMeasure.of([[[1.0], [np.nan], [2.0]]]), "source must be finite"),
+        (lambda: EmpiricalMeasure.of([[[1.0], [np.nan], [2.0]]]), "path 0 first at saved time number 1"),
         (lambda: mu.wasserstein(runs[0]), "other must be a Density or an EmpiricalMeasure"),
         (lambda: mu.wasserstein(plane), "other must have the same dimension"),
         (lambda: mu.total_variation(normal), "one sequence for each"),

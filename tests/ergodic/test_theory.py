@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from mpmath import mp
 
 import dynsim as ds
 from dynsim.theory import invariance_defect, lemma_6_4_2, theorem_6_4_3, theorem_6_4_4, theorem_6_4_6
@@ -110,6 +111,29 @@ def test_sgd_with_weight_decay_stays_in_the_ball_of_theorem_6_4_6_and_dies_out()
     assert ball.loss_bound - np.log(10) == pytest.approx(2**0.5 * (ball.printed_loss_bound - np.log(10)), rel=1e-6)
 
 
+def test_the_ball_of_a_very_deep_network_is_that_of_exact_arithmetic():
+    for slope in (0.5, 2.0):
+        ball = theorem_6_4_6(1e-4, 2000, n_classes=10, activation_slope=slope)
+        with mp.workdps(30):
+            w = (mp.mpf(1e-4) / (mp.sqrt(2) * mp.mpf(slope) ** 2000)) ** (mp.mpf(1) / 1998)
+            loss = mp.log(10) + mp.sqrt(2) * (slope * w) ** 2000
+        assert ball.largest == pytest.approx(float(w), rel=1e-12)
+        assert ball.loss_bound == pytest.approx(float(loss), rel=1e-12)
+
+
+def test_what_would_take_hours_is_refused():
+    with pytest.raises(ds.errors.TooLarge, match="n must be at most"):
+        lemma_6_4_2(10**8)
+    ball = theorem_6_4_6(0.01, 3, n_classes=10)
+    with pytest.raises(ds.errors.TooLarge, match="n_steps must be at most"):
+        ball.norm_after(10**9, 0.5 * ball.largest, 0.1)
+
+
+def test_an_orbit_may_start_at_a_number():
+    run = theorem_6_4_4(logistic, 0.3, n_steps=64)
+    np.testing.assert_array_equal(run.orbit, theorem_6_4_4(logistic, [0.3], n_steps=64).orbit)
+
+
 def test_what_is_out_of_range_is_refused():
     with pytest.raises(ds.errors.NotApplicable, match="at least 3 layers"):
         theorem_6_4_6(0.01, 2, n_classes=10)
@@ -120,10 +144,14 @@ def test_what_is_out_of_range_is_refused():
         (lambda: lemma_6_4_2(0), "at least 1"),
         (lambda: lemma_6_4_2(3, example="other"), "example is not known"),
         (lambda: invariance_defect(3, [[0.0]]), "must be a function"),
-        (lambda: invariance_defect(lambda x: x[:, 0], [[0.0]]), "finite values of the shape"),
+        (lambda: invariance_defect(lambda x: x[:, 0], [[0.0]]), "values of the shape"),
         (lambda: invariance_defect(logistic, [0.0]), "2 axes"),
         (lambda: theorem_6_4_4(logistic, [0.3], n_steps=10), "at least 2 first"),
         (lambda: theorem_6_4_4(lambda x: x / 0 * np.nan, [0.3]), "finite values"),
+        (lambda: theorem_6_4_4(lambda x: x**2, [3.0]), "finite values, but step 10 leads from"),
+        (lambda: invariance_defect(np.log, [[1.0], [0.0]]), "first that of point number 1"),
+        (lambda: invariance_defect(lambda x: x[9], [[1.0]]), "function fails for x of shape"),
+        (lambda: theorem_6_4_6(0.01, 3, n_classes=10, activation_slope=1e-200), "which no float holds"),
     ]:
         with pytest.raises(ds.errors.ArgumentError, match=reason), np.errstate(all="ignore"):
             call()
