@@ -56,7 +56,8 @@ ORDER = [
         "methods",
         "landscape",
     ),
-    *("chain", "sde", "sdes", "stationary", "ergodic", "dynamics", "stability", "theory", "plot", "compare", "cli", "__main__"),
+    *("chain", "sde", "sdes", "stationary", "ergodic", "dynamics", "stability", "theory", "plot", "compare"),
+    *("cli", "__main__"),
 ]
 
 

@@ -59,7 +59,7 @@ def _of_rare(p, few, residuals, total, interval):
     """What an estimate has of each bin, for those that are visited too seldom."""
     seen = few & (p > 0) & (p < 1)
     independent = (p * (1 - p))[seen].sum() / total
-    tau = max((residuals[:, seen] ** 2).sum() / independent, 1 / total) if seen.any() else 1.0
+    tau = max((residuals[:, seen] ** 2).sum() / independent, 0.5) if seen.any() else 1.0
     n = total / tau
     at_least = np.clip(p, min(1 / n, 0.5), 1 - min(1 / n, 0.5))
     q = p.size

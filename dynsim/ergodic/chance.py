@@ -16,6 +16,7 @@ _TAIL = 6  # thresholds on each side at shares that fall to one point, and so fa
 _ATOMS = 48  # of a law up to which each of them is a threshold
 _DIRECTIONS = 4  # out of those of sliced W1
 _UNSEEN = 0.01  # expected points beyond which a law is not looked at
+_LEAST_TAU = 0.5  # states to an independent value, where few visits tell it
 FEW = 20  # states of a run in a cell, from which on their scatter is an error
 _NUMBERS = 2**23  # probabilities of batches that are kept at a time
 _FEWEST_BATCHES = 32
@@ -234,7 +235,7 @@ def _normal(batches, number):
     seen = few & (independent > 0)
     where = seen if seen.any() else ~few  # never there: as where it has been
     total = independent[where].sum()
-    tau = ((spread * ratio)[where] ** 2).sum() / total if total > 0 else np.nan
+    tau = max(((spread * ratio)[where] ** 2).sum() / total, _LEAST_TAU) if total > 0 else np.nan
     z = np.random.default_rng(number).normal(size=(_RUNS, len(residuals)))
     return z @ residuals * ratio, few, tau
 
