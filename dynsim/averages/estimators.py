@@ -14,10 +14,8 @@ from dynsim.averages.mixing import r_hat
 from dynsim.averages.transients import settled
 from dynsim.errors import ArgumentError, InfiniteVariance, NotApplicable, PoorMixing, TooShort
 
-_TIMES, _STRETCHES = (
-    4,
-    64,
-)  # correlation times in a stretch of batches, and stretches, from which correlations are taken
+_TIMES = 4  # correlation times in a stretch of batches, from which correlations between φ are taken …
+_STRETCHES = 64  # … if there are so many stretches
 _RANKED = 2048  # stretches of all chains, of which R̂ is taken: at least 16 of each, at most 64
 _GRAIN = 1e-12  # of batch means, of φ of variance 1: less is rounding
 
