@@ -1,6 +1,7 @@
 """What tests share."""
 
 import os
+import sys
 
 # The workers of pytest-xdist share the cores: threads of BLAS beside them only wait for one another. Before NumPy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -9,6 +10,14 @@ import numpy as np
 import pytest
 
 import dynsim as ds
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    """Close what a test has drawn."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

@@ -208,7 +208,7 @@ def test_a_checkpoint_is_of_the_problem_whose_loss_is_averaged(problem, averaged
         assert same_batches(run.averaged, averaged.averaged)
     other = ds.problems.linear_model(problem.X, problem.y + 1.0)
     for average in (other.loss, AverageOf(problem, "gradient-norm")):
-        with pytest.raises(ArgumentError, match="observe"):
+        with pytest.raises(ArgumentError, match="another average"):
             ds.iterate(problem, ds.SGD(0.05), 0.1, average=average, **arguments)
 
 
