@@ -305,9 +305,9 @@ def test_an_event_not_seen_yet_is_not_known_accurately():
     early = ds.integrate(OU, 0.0, 255 * 0.02, average=rare, **options)
     assert early.average.constant
     exact = 0.5 * math.erfc(2 * math.sqrt(1 - 0.02 / 2))  # of variance ½/(1 − dt/2)
-    found = ds.integrate(OU, 0.0, 1e4, average=rare, until=0.1, **options).average
+    found = ds.integrate(OU, 0.0, 1e4, average=rare, until=0.2, **options).average
     assert abs(found.value - exact) < 5 * found.stderr
-    assert found.stderr <= 0.1 * found.value
+    assert found.stderr <= 0.2 * found.value
     for until in (0.1, {"absolute": 0.1}):
         with pytest.warns(UserWarning, match="φ has been 0 throughout; what else it may be, and how often, is not kn"):
             run = ds.integrate(OU, 0.0, 30.0, average=never, until=until, **options)
@@ -368,7 +368,7 @@ def test_intervals_cover_as_promised_where_the_run_decides_its_length(line, sgd)
         options = {"n_paths": 8, "rng": seed, "save_every": None, "progress": False, "threads": 1}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PoorMixing)
-            run = ds.iterate(line, sgd, x0, n_steps=10**6, average=first, until=0.015, **options)
+            run = ds.iterate(line, sgd, x0, n_steps=10**6, average=first, until=0.025, **options)
             found = run.average
         low, high = found.interval()
         scores.append(low <= MEAN <= high)
