@@ -1,9 +1,15 @@
 """Z Figs 3-1 … 3-3: local smoothness against gradient norm, for plain and clipped descent.
 
 Z §3.5 sees a positive correlation for clipped runs with large steps, and little for plain ones with small steps. Here
-the same is asked of a loss that is (L0, L1)-smooth by construction and of a small network. ``python -m
-analysis.relaxed_smoothness`` prints a table; ``figure()`` draws the clouds.
+the same is asked of a loss that is (L0, L1)-smooth by construction and of a small network, by whose runs the claim is judged:
+correlation of the logarithms above 0 where clipped with large steps, an interval around 0 where plain with small ones.
+
+    python analysis/relaxed_smoothness.py                      tables
+    python analysis/relaxed_smoothness.py --output FIGURE.png  and the clouds
 """
+
+import argparse
+from pathlib import Path
 
 import numpy as np
 
@@ -72,11 +78,32 @@ def figure():
     return fig
 
 
+def verdicts(rows):
+    """What the runs of the network say of Z §3.5, line by line."""
+    small, large = network()[2]
+    claims = {
+        f"Clipped, η = {large:g}": ("clipped, large steps: positive correlation", lambda low, high: low > 0),
+        f"GD, η = {small:g}": ("plain, small steps: none to speak of", lambda low, high: low <= 0 <= high),
+    }
+    for name, (claim, holds) in claims.items():
+        fit = rows[name]
+        low, high = fit.correlation_interval
+        said = "agrees" if holds(low, high) else "FALSE here"
+        yield f"Z §3.5, {claim}: measured {fit.correlation:.2f} [{low:.2f}, {high:.2f}]  {said}"
+
+
 def main():
-    """Print both tables."""
+    """Print tables and verdicts, and draw on request."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--output", type=Path, metavar="FIGURE", help="file for the picture")
+    arguments = parser.parse_args()
     for setup in (wings, network):
+        rows = fits(setup())
         print(setup()[0].name)
-        print("\n".join(table(fits(setup()))), end="\n\n")
+        print("\n".join(table(rows)), end="\n\n")
+    print("\n".join(verdicts(rows)))
+    if arguments.output:
+        figure().savefig(arguments.output, dpi=150)
 
 
 if __name__ == "__main__":
