@@ -1,8 +1,8 @@
 """Z Figs 3-1 … 3-3: local smoothness against gradient norm, for plain and clipped descent.
 
 Z §3.5 sees a positive correlation for clipped runs with large steps, and little for plain ones with small steps. Here
-the same is asked of a loss that is (L0, L1)-smooth by construction and of a small network. By the runs of the latter
-the claim is judged: correlation of the logarithms above 0 where clipped with large steps, an interval around 0 where plain
+the same is asked of a loss that is (L0, L1)-smooth by construction and of a small network. The runs of the network
+judge the claim: correlation of the logarithms above 0 where clipped with large steps, an interval around 0 where plain
 with small ones.
 
     python analysis/relaxed_smoothness.py                      tables
