@@ -32,7 +32,8 @@ print(len(kernels), sum(sum(d.stats.cache_misses.values()) for d in kernels))
 
 def test_a_second_compare_compiles_nothing():
     for arguments in (["compare", "two-valleys"], ["compare", "--data", "stackloss"]):
-        code = f"import sys; sys.argv[1:] = {arguments}\n{MAIN_JOB}"
+        small = ["--n-paths", "100", "--n-steps", "200"]  # what is compiled is the same
+        code = f"import sys; sys.argv[1:] = {arguments + small}\n{MAIN_JOB}"
         run(code)
         kernels, compiled = map(int, run(code).split())
         assert kernels > 5
