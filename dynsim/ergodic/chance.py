@@ -1,12 +1,13 @@
 """How far an empirical measure is from its own law by chance, from the errors of its probabilities."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dynsim.averages import Batches, estimate
 from dynsim.averages.batches import MOST
-from dynsim.errors import InfiniteVariance, TooShort
+from dynsim.errors import InfiniteVariance, PoorMixing, TooShort
 from dynsim.stationary.distances import directions, integral_of_modulus
 
 _RUNS = 400  # imagined repetitions of a run
@@ -176,7 +177,9 @@ def _drawn(batches, law, *, cumulative=False):
     error: there they are those of numbers of independent visits. For a law these have its probabilities; two runs share
     the visits that both have made.
     """
-    found = [_normal(part, number) for number, part in enumerate(batches)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PoorMixing)  # of cells that nobody has asked for
+        found = [_normal(part, number) for number, part in enumerate(batches)]
     drawn = sum(sign * part for sign, (part, _, _) in zip((1, -1), found, strict=False))
     few = np.any([rare for _, rare, _ in found], axis=0)
     if not few.any() or np.isnan(drawn).all():
